@@ -1,0 +1,189 @@
+//! One field of a frame, read as what a codec needs: a price or an id or a time, with its name in every refusal.
+
+use std::borrow::Cow;
+
+use super::{Cursor, Value, unescape};
+use crate::number::parse_decimal;
+use crate::{DecodeError, NumberError, Price, Side, Size, TradeId, UnixNanos};
+
+/// A field by its name, there or not. `null` is the same as not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<'f> {
+    name: &'static str,
+    value: Option<Value<'f>>,
+}
+
+impl<'f> Field<'f> {
+    #[inline]
+    pub(super) fn absent(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+
+    pub(super) fn new(name: &'static str, value: Value<'f>) -> Self {
+        Self { name, value: Some(value) }
+    }
+
+    /// Gives it a value; returns the one that it had.
+    #[inline]
+    pub(super) fn replace(&mut self, value: Value<'f>) -> Option<Value<'f>> {
+        self.value.replace(value)
+    }
+
+    pub(crate) fn is_there(self) -> bool {
+        !matches!(self.value, None | Some(Value::Null))
+    }
+
+    /// Whether the venue wrote `null`.
+    pub(crate) fn is_null(self) -> bool {
+        self.value == Some(Value::Null)
+    }
+
+    /// A text; `None` where there is none.
+    #[inline]
+    pub(crate) fn text_if_any(self) -> Result<Option<Cow<'f, str>>, DecodeError> {
+        match self.value {
+            Some(Value::Text(text)) => Ok(Some(Cow::Borrowed(text))),
+            Some(Value::Escaped(quoted)) => {
+                unescape(quoted).map(|t| Some(Cow::Owned(t))).ok_or(self.unknown())
+            }
+            None | Some(Value::Null) => Ok(None),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// A text that must be there and not be empty.
+    #[inline]
+    pub(crate) fn text(self) -> Result<Cow<'f, str>, DecodeError> {
+        self.text_if_any()?.filter(|text| !text.is_empty()).ok_or(DecodeError::Missing { field: self.name })
+    }
+
+    #[inline]
+    pub(crate) fn bool_if_any(self) -> Result<Option<bool>, DecodeError> {
+        match self.value {
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            None | Some(Value::Null) => Ok(None),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// Who crossed the spread, in the words of most venues; `None` where nobody is named.
+    #[inline]
+    pub(crate) fn side_if_any(self) -> Result<Option<Side>, DecodeError> {
+        match self.text_if_any()?.as_deref() {
+            None => Ok(None),
+            Some("buy") => Ok(Some(Side::Buy)),
+            Some("sell") => Ok(Some(Side::Sell)),
+            Some(_) => Err(self.unknown()),
+        }
+    }
+
+    /// A price, as JSON number or as text; `None` where there is none and where it says "no price".
+    #[inline]
+    pub(crate) fn price_if_any(self) -> Result<Option<Price>, DecodeError> {
+        match self.number_text()? {
+            Some(text) => Price::parse(text).map_err(|source| self.no_number(source)),
+            None => Ok(None),
+        }
+    }
+
+    /// A price that must be there.
+    #[inline]
+    pub(crate) fn price(self) -> Result<Price, DecodeError> {
+        self.price_if_any()?.ok_or(DecodeError::Missing { field: self.name })
+    }
+
+    /// A price whose field must be there; `None` where it says "no price".
+    #[inline]
+    pub(crate) fn price_if_there(self) -> Result<Option<Price>, DecodeError> {
+        if self.value.is_some() {
+            self.price_if_any()
+        } else {
+            Err(DecodeError::Missing { field: self.name })
+        }
+    }
+
+    /// An amount, as JSON number or as text; `None` where there is none and where it is zero.
+    #[inline]
+    pub(crate) fn size_if_any(self) -> Result<Option<Size>, DecodeError> {
+        match self.number_text()? {
+            Some(text) => Size::parse(text).map_err(|source| self.no_number(source)),
+            None => Ok(None),
+        }
+    }
+
+    /// Any decimal, zero and below too.
+    pub(crate) fn decimal_if_any(self) -> Result<Option<rust_decimal::Decimal>, DecodeError> {
+        match self.number_text()? {
+            Some(text) => parse_decimal(text).map_err(|source| self.no_number(source)),
+            None => Ok(None),
+        }
+    }
+
+    /// A whole number of at most 19 digits, as JSON number or as text.
+    #[inline]
+    pub(crate) fn integer_if_any(self) -> Result<Option<i64>, DecodeError> {
+        match self.number_text()? {
+            Some(text) => text.parse().map(Some).map_err(|_| self.no_number(NumberError::Malformed)),
+            None => Ok(None),
+        }
+    }
+
+    /// A trade's id: digits. `None` where there is none and where it is negative (Binance: no trade yet).
+    #[inline]
+    pub(crate) fn id_if_any(self) -> Result<Option<TradeId<'f>>, DecodeError> {
+        match self.number_text()? {
+            None => Ok(None),
+            Some(text) if text.starts_with('-') => Ok(None),
+            Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+                Ok(Some(TradeId(Cow::Borrowed(text))))
+            }
+            Some(_) => Err(self.unknown()),
+        }
+    }
+
+    /// An RFC 3339 time; `None` where there is none and where it is none: 1970 and the year 1 are how venues
+    /// say so.
+    #[inline]
+    pub(crate) fn time_if_any(self) -> Result<Option<UnixNanos>, DecodeError> {
+        match self.value {
+            Some(Value::Text(text)) => Ok(UnixNanos::from_rfc3339(text).filter(|time| time.0 > 0)),
+            None | Some(Value::Null) => Ok(None),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// Where to read an object or array; `None` where there is none.
+    pub(crate) fn nested_if_any(self) -> Result<Option<Cursor<'f>>, DecodeError> {
+        match self.value {
+            Some(Value::Nested(text)) => Ok(Some(Cursor::new(text))),
+            None | Some(Value::Null) => Ok(None),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// Where to read an object or array that must be there.
+    pub(crate) fn nested(self) -> Result<Cursor<'f>, DecodeError> {
+        self.nested_if_any()?.ok_or(DecodeError::Missing { field: self.name })
+    }
+
+    /// It has a value that it may not have.
+    #[cold]
+    pub(crate) fn unknown(self) -> DecodeError {
+        DecodeError::Value { field: self.name }
+    }
+
+    #[cold]
+    fn no_number(self, source: NumberError) -> DecodeError {
+        DecodeError::Number { field: self.name, source }
+    }
+
+    #[inline]
+    fn number_text(self) -> Result<Option<&'f str>, DecodeError> {
+        match self.value {
+            Some(Value::Text(text) | Value::Number(text)) => Ok(Some(text)),
+            None | Some(Value::Null) => Ok(None),
+            // An escaped digit is nothing that a venue writes.
+            _ => Err(self.no_number(NumberError::Malformed)),
+        }
+    }
+}

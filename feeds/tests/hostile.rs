@@ -1,0 +1,397 @@
+//! What a broken or hostile frame can do to a codec: nothing. It may be refused; it never panics, never leaves
+//! half an answer, and never changes what another frame means.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use tickcast_feeds::{DecodeError, Event, Events, Frame, Price, Quote, Size, Trade, UnixNanos, Venue};
+
+const VENUES: [Venue; 3] = [Venue::Binance, Venue::Coinbase, Venue::Kraken];
+
+fn fixtures() -> Vec<(Venue, String, String)> {
+    let mut all = Vec::new();
+    for venue in VENUES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(venue.name());
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap().trim_end().to_owned();
+            all.push((venue, path.display().to_string(), text));
+        }
+    }
+    all
+}
+
+/// Decodes after an event that was there before; `Ok` has the events, how many there are is checked on `Err`.
+fn decode(venue: Venue, text: &str) -> Result<Vec<String>, DecodeError> {
+    let mut events = Events::default();
+    events.push(Event::Reconnect);
+    let decoded = venue.codec().unwrap().decode(Frame::Text(text), UnixNanos(0), &mut events);
+    let lines: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
+    assert_eq!(lines[0], "Reconnect", "what was there before is gone after {text}");
+    match decoded {
+        Ok(()) => Ok(lines[1..].to_vec()),
+        Err(error) => {
+            assert_eq!(lines.len(), 1, "half an answer from {text}");
+            Err(error)
+        }
+    }
+}
+
+/// What a frame says of the market must be sayable: everything in a tick was checked where it was made.
+fn is_sound(venue: Venue, text: &str) {
+    let mut events = Events::default();
+    if venue.codec().unwrap().decode(Frame::Text(text), UnixNanos(0), &mut events).is_err() {
+        assert!(events.is_empty());
+        return;
+    }
+    for event in &events {
+        if let Event::Trade(Trade { wire, price, size, .. }) = event {
+            assert!(!wire.is_empty());
+            assert!(Price::new(price.get()).is_some());
+            assert!(size.is_none_or(|size| Size::new(size.get()).is_some()));
+        }
+        if let Event::Quote(Quote { wire, .. }) = event {
+            assert!(!wire.is_empty());
+        }
+    }
+}
+
+/// The top-level (or innermost interesting) fields as `(start, end)` of `"key":value` in a flat object.
+fn fields(object: &str) -> Vec<&str> {
+    let inner = object.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap();
+    let (mut depth, mut quoted, mut escaped, mut start, mut found) = (0, false, false, 0, Vec::new());
+    for (at, byte) in inner.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b',' if depth == 0 => {
+                found.push(&inner[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(&inner[start..]);
+    found
+}
+
+/// The whole frame, and the innermost flat object in it where there is one: both with a way to put it back.
+fn objects(frame: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    if frame.starts_with('{') {
+        found.push((0, frame.len()));
+    }
+    if let Some(start) = frame[1..].find('{').map(|at| at + 1) {
+        let end = start + frame[start..].find('}').unwrap() + 1;
+        if frame[start + 1..end].find('{').is_none() && end - start > 2 {
+            found.push((start, end));
+        }
+    }
+    found
+}
+
+/// Each frame that results from changing the fields of one object by `change`.
+fn with_fields(frame: &str, mut change: impl FnMut(Vec<String>) -> Vec<Vec<String>>) -> Vec<String> {
+    let mut frames = Vec::new();
+    for (start, end) in objects(frame) {
+        let now = fields(&frame[start..end]).into_iter().map(str::to_owned).collect();
+        for fields in change(now) {
+            frames.push(format!("{}{{{}}}{}", &frame[..start], fields.join(","), &frame[end..]));
+        }
+    }
+    frames
+}
+
+#[test]
+fn a_frame_cut_at_any_byte_says_nothing_about_the_market() {
+    for (venue, name, text) in fixtures() {
+        for (at, _) in text.char_indices() {
+            if let Ok(events) = decode(venue, &text[..at]) {
+                assert!(events.is_empty(), "{name} cut at {at}: {events:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn text_after_a_frame_that_means_something_refuses_it() {
+    for (venue, name, text) in fixtures() {
+        if !decode(venue, &text).unwrap().is_empty() {
+            assert!(decode(venue, &format!("{text}{{")).is_err(), "{name}");
+            assert!(decode(venue, &format!("{text} \r\n")).is_ok(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_order_of_fields_and_unknown_ones_change_nothing() {
+    for (venue, name, text) in fixtures() {
+        let expected = decode(venue, &text).unwrap();
+        let frames = with_fields(&text, |fields| {
+            let mut all = Vec::new();
+            for first in 0..fields.len() {
+                for second in first + 1..fields.len() {
+                    let mut swapped = fields.clone();
+                    swapped.swap(first, second);
+                    all.push(swapped);
+                }
+                let mut more = fields.clone();
+                more.insert(
+                    first,
+                    r#""new":{"e":"trade","type":"match","a":["}",{"p":"\"e\":\"trade\""}]}"#.to_owned(),
+                );
+                all.push(more);
+            }
+            all
+        });
+        for frame in frames {
+            assert_eq!(decode(venue, &frame).unwrap(), expected, "{name}: {frame}");
+        }
+    }
+}
+
+#[test]
+fn a_field_that_is_missing_or_of_another_type_never_makes_half_an_answer() {
+    const OTHERS: &[&str] = &[
+        "null",
+        "true",
+        "-1",
+        "0",
+        "\"\"",
+        "\"x\"",
+        "[]",
+        "{}",
+        "[[]]",
+        "1e999999999",
+        "\"NaN\"",
+        "1.2.3",
+        "\"0.-10000\"",
+        "123456789012345678901234567890",
+        "0.12345678901234567890123456789",
+        "\"\\u0031\"",
+        "\"\\ud800\"",
+        "tru",
+        "",
+    ];
+    for (venue, _, text) in fixtures() {
+        let frames = with_fields(&text, |fields| {
+            let mut all = Vec::new();
+            for index in 0..fields.len() {
+                let mut fewer = fields.clone();
+                fewer.remove(index);
+                all.push(fewer);
+                for other in OTHERS {
+                    let mut changed = fields.clone();
+                    let key = changed[index].split(':').next().unwrap();
+                    changed[index] = format!("{key}:{other}");
+                    all.push(changed);
+                }
+            }
+            all
+        });
+        for frame in frames {
+            let _ = decode(venue, &frame);
+            is_sound(venue, &frame);
+        }
+    }
+}
+
+#[test]
+fn m46_a_number_that_would_be_rounded_refuses_the_frame_and_names_the_field() {
+    for (venue, file, old, field) in [
+        (Venue::Binance, "trade", "\"63551.02000000\"", "p"),
+        (Venue::Binance, "trade_combined", "\"0.00317000\"", "q"),
+        (Venue::Binance, "mini_tickers", "\"0.06\"", "c"),
+        (Venue::Binance, "book_ticker", "\"25.36520000\"", "a"),
+        (Venue::Coinbase, "match", "\"63514.60\"", "price"),
+        (Venue::Coinbase, "ticker", "\"0.61540890\"", "best_bid_size"),
+        (Venue::Kraken, "trade", "81205.10,", "price"),
+        (Venue::Kraken, "ticker", "-429.3", "change"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{venue}/{file}.json"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(old));
+        let comma = if old.ends_with(',') { "," } else { "" };
+        for bad in
+            ["1.23456789012345678901234567890123", "79228162514264337593543950336", "1e-29", "1e400", "1.2.3"]
+        {
+            for new in [format!("{bad}{comma}"), format!("\"{bad}\"{comma}")] {
+                match decode(venue, &text.replacen(old, &new, 1)) {
+                    Err(DecodeError::Number { field: named, .. }) => assert_eq!(named, field, "{file} {new}"),
+                    other => panic!("{venue}/{file} with {new}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_field_that_comes_twice_refuses_a_frame_that_means_something() {
+    for (venue, name, text) in fixtures() {
+        let expected = decode(venue, &text).unwrap();
+        let frames = with_fields(&text, |fields| {
+            (0..fields.len()).map(|index| fields.iter().chain([&fields[index]]).cloned().collect()).collect()
+        });
+        for frame in frames {
+            // One that nobody reads may come twice.
+            if let Ok(events) = decode(venue, &frame) {
+                assert_eq!(events, expected, "{name}: {frame}");
+            }
+        }
+    }
+    for (venue, frame) in [
+        (Venue::Binance, r#"{"e":"trade","s":"A","t":1,"p":"1","p":"2","q":"1","T":1,"m":true}"#),
+        (Venue::Binance, r#"{"e":"trade","s":"A","t":1,"p":"1","q":"1","T":1,"m":true,"e":"depthUpdate"}"#),
+        (Venue::Binance, r#"{"stream":"x","data":{"e":"serverShutdown"},"data":{"e":"serverShutdown"}}"#),
+        (Venue::Coinbase, r#"{"type":"match","type":"match","price":"1","product_id":"A-B"}"#),
+        (Venue::Kraken, r#"{"channel":"trade","type":"update","type":"snapshot","data":[]}"#),
+    ] {
+        assert!(decode(venue, frame).is_err(), "{frame}");
+    }
+}
+
+#[test]
+fn a_kind_inside_of_a_text_is_not_the_frames_kind() {
+    for (venue, frame) in [
+        (Venue::Binance, r#"{"x":"\"e\":\"trade\",\"s\":\"A\",\"p\":\"1\"","e":"kline"}"#),
+        (Venue::Coinbase, r#"{"x":"{\"type\":\"match\"}","type":"open","price":"1","product_id":"A-B"}"#),
+        (
+            Venue::Kraken,
+            r#"{"x":"\"channel\":\"trade\"","channel":"book","type":"update","data":[{"price":1}]}"#,
+        ),
+        (Venue::Kraken, r#"{"x":{"channel":"trade"},"channel":"book","type":"update","data":[{"price":1}]}"#),
+    ] {
+        assert!(decode(venue, frame).unwrap().is_empty(), "{frame}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_and_takes_no_stack() {
+    for venue in VENUES {
+        for bracket in ["[", "{\"a\":", "[{\"data\":"] {
+            let deep = bracket.repeat(100_000);
+            for frame in [
+                deep.clone(),
+                format!("{{\"data\":{deep}"),
+                format!("{{\"x\":{deep}"),
+                format!("{{\"e\":\"trade\",\"x\":{deep}"),
+                format!("{{\"type\":\"match\",\"x\":{deep}"),
+                format!("{{\"channel\":\"trade\",\"type\":\"update\",\"data\":{deep}"),
+            ] {
+                if let Ok(events) = decode(venue, &frame) {
+                    assert!(events.is_empty());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frame_of_five_megabytes_is_read_in_its_own_size() {
+    let long = "9".repeat(5 << 20);
+    let rows =
+        r#"{"symbol":"A/B","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":null},"#.repeat(60_000);
+    let rows = rows.trim_end_matches(',');
+    let trades = format!(r#"{{"channel":"trade","type":"update","data":[{rows}]}}"#);
+    assert_eq!(decode(Venue::Kraken, &trades).unwrap().len(), 60_000);
+    let products = "\"A-B\",".repeat(900_000);
+    let products = products.trim_end_matches(',');
+    let channels = format!(r#"{{"type":"subscriptions","channels":[{{"product_ids":[{products}]}}]}}"#);
+    assert_eq!(decode(Venue::Coinbase, &channels).unwrap().len(), 1);
+    for (venue, _, text) in fixtures() {
+        for frame in with_fields(&text, |fields| {
+            let mut more = fields.clone();
+            more.insert(0, format!("\"x\":\"{long}\""));
+            vec![more]
+        }) {
+            assert_eq!(decode(venue, &frame).unwrap(), decode(venue, &text).unwrap());
+        }
+    }
+    for venue in VENUES {
+        assert!(decode(venue, &long).is_err());
+    }
+    for frame in [
+        format!(r#"{{"e":"trade","s":"A","t":1,"p":"{long}","q":"1","T":1,"m":true}}"#),
+        format!(r#"{{"e":"trade","s":"A","t":{long},"p":"x","q":"1","T":1,"m":true}}"#),
+        format!(r#"{{"e":"trade","s":"A","t":1,"p":"1","q":"1","T":{long},"m":true}}"#),
+    ] {
+        assert!(decode(Venue::Binance, &frame).is_err());
+    }
+}
+
+#[test]
+fn a_binary_frame_is_refused_where_text_is_due() {
+    for venue in VENUES {
+        let mut events = Events::default();
+        let error =
+            venue.codec().unwrap().decode(Frame::Binary(b"{}"), UnixNanos(0), &mut events).unwrap_err();
+        assert!(matches!(error, DecodeError::Kind { got: "binary", want: "text" }));
+        assert!(events.is_empty());
+    }
+}
+
+#[test]
+fn what_is_no_frame_of_the_venue_is_refused() {
+    for venue in VENUES {
+        for text in
+            ["", " ", "ping", "null", "42", "\"x\"", "{", "}", "{]", "{\"a\":1,}", "\u{feff}{}", "{}{}"]
+        {
+            assert!(decode(venue, text).map_or(true, |events| events.is_empty()), "{venue} {text}");
+        }
+        for text in ["", "ping", "null", "42", "{", "}", "{]"] {
+            assert!(decode(venue, text).is_err(), "{venue} {text}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn changed_bytes_never_panic_and_never_make_an_unsound_tick(
+        pick in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<char>(), 0_usize..3), 1..6),
+    ) {
+        let all = fixtures();
+        let (venue, _, text) = pick.get(&all);
+        let mut chars: Vec<char> = text.chars().collect();
+        for (at, with, how) in changes {
+            let at = at.index(chars.len());
+            match how {
+                0 => chars[at] = with,
+                1 => chars.insert(at, with),
+                _ if chars.len() > 1 => { chars.remove(at); }
+                _ => {}
+            }
+        }
+        let text: String = chars.into_iter().collect();
+        for venue in [*venue].into_iter().chain(VENUES) {
+            let _ = decode(venue, &text);
+            is_sound(venue, &text);
+        }
+    }
+
+    #[test]
+    fn any_text_of_json_characters_never_panics(text in r#"[\[\]{}":,\\0-9eE.+\-a-z éä]{0,60}"#) {
+        for venue in VENUES {
+            is_sound(venue, &text);
+        }
+    }
+
+    #[test]
+    fn any_decimal_is_kept_digit_by_digit(whole in 1_u64..1_000_000_000, decimals in "[0-9]{1,12}") {
+        let price = format!("{whole}.{decimals}");
+        let text = format!(r#"{{"e":"trade","s":"A","t":1,"p":"{price}","q":{price},"T":1,"m":true}}"#);
+        let mut events = Events::default();
+        Venue::Binance.codec().unwrap().decode(Frame::Text(&text), UnixNanos(0), &mut events).unwrap();
+        let Some(Event::Trade(trade)) = events.iter().next() else { panic!("no trade") };
+        prop_assert_eq!(trade.price.to_string(), &price[..]);
+        prop_assert_eq!(trade.size.unwrap().to_string(), price);
+    }
+}

@@ -1,0 +1,176 @@
+//! Wires everything, starts the long-lived tasks, and stops them in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tickcast_feeds::Venue;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::config::Config;
+use crate::fanout::{Bells, Fanout};
+use crate::http::sse::Epoch;
+use crate::http::{self, cors::Cors, limits::Limits};
+use crate::ingest::{Board, Feed, FeedState, Pipeline, replay, sim};
+use crate::latest::Latest;
+use crate::metrics::Metrics;
+
+/// How often staleness and silence are judged. A flip reaches clients within a second, so this is well below.
+const SWEEP: Duration = Duration::from_millis(200);
+/// How often clients without a stream are forgotten.
+const FORGET: Duration = Duration::from_secs(10);
+/// The simulator never is silent by intention: at its slowest rate a symbol changes every few minutes.
+const SIM_SILENCE_MIN: Duration = Duration::from_secs(10);
+
+/// Where prices come from.
+#[derive(Clone, Debug)]
+pub enum Drive {
+    /// The feeds of the config.
+    Feeds,
+    /// A recording instead of them.
+    Replay(replay::Options),
+}
+
+/// Why the service could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A task ended by itself; its failure was logged.
+    #[error("a task ended by itself")]
+    TaskEnded,
+}
+
+/// Runs the service on a listener until `stop`, then lets its streams say good-bye.
+///
+/// # Errors
+///
+/// [`AppError`] where it stopped for another reason.
+pub async fn run(
+    config: Config,
+    drive: Drive,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), AppError> {
+    let closing = CancellationToken::new();
+    let drain_max = config.http.drain_max;
+    let mut tasks = JoinSet::new();
+    let server = start(config, drive, listener, &closing, &mut tasks);
+    tokio::pin!(server);
+    let result = tokio::select! {
+        () = stop => {
+            info!("stopping");
+            Ok(())
+        }
+        Some(ended) = tasks.join_next() => {
+            error!(?ended, "a task ended by itself; stopping");
+            Err(AppError::TaskEnded)
+        }
+        () = &mut server => Err(AppError::TaskEnded),
+    };
+    closing.cancel();
+    if timeout(drain_max, server).await.is_err() {
+        warn!("some streams did not end in time and are cut");
+    }
+    tasks.shutdown().await;
+    result
+}
+
+/// Starts all but the server, which it returns: it ends when the last stream has.
+fn start(
+    config: Config,
+    drive: Drive,
+    listener: TcpListener,
+    closing: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> impl Future<Output = ()> + use<> {
+    let metrics = Arc::new(Metrics::default());
+    let board = Board::new(Arc::clone(&metrics));
+    let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
+    let running = running(&config, &drive);
+    let bells = Arc::new(Bells::new(catalogue.len()));
+    let latest = Latest::new(Arc::clone(&catalogue), &running, Arc::clone(&bells));
+    let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(rand::random()));
+
+    let mut feeds = Vec::new();
+    match drive {
+        Drive::Replay(options) => {
+            let venue = options.venue;
+            let feed = board.add(venue, options.path.display().to_string(), catalogue.wires(venue).len());
+            let pipeline = Pipeline::new(feed.clone(), latest.clone(), Arc::clone(&metrics));
+            feeds.push(feed.clone());
+            tasks.spawn(replay::run(options, feed, latest.clone(), pipeline));
+        }
+        Drive::Feeds => {
+            if let Some(sim) = config.feeds.sim.as_ref().filter(|sim| sim.enabled) {
+                let wires: Vec<String> = catalogue.wires(Venue::Sim).into_iter().map(str::to_owned).collect();
+                let feed = board.add(Venue::Sim, "sim".to_owned(), wires.len());
+                let pipeline = Pipeline::new(feed.clone(), latest.clone(), Arc::clone(&metrics));
+                feeds.push(feed);
+                tasks.spawn(sim::run(sim.seed, wires, sim.interval(), pipeline));
+            }
+        }
+    }
+
+    let hub = fanout.clone();
+    tasks.spawn(async move { hub.run().await });
+    tasks.spawn(watch(latest, feeds, running));
+    let limits = Arc::new(Limits::new(config.limits, config.http.trusted_proxies.clone()));
+    tasks.spawn(forget(Arc::clone(&limits)));
+
+    let cors = Arc::new(Cors::new(&config.http.cors_origins));
+    let (stream, http) = (Arc::new(config.stream), Arc::new(config.http));
+    let closing = closing.clone();
+    let state = http::State { fanout, board, limits, metrics, cors, stream, http, closing: closing.clone() };
+    http::server::serve(listener, state, closing)
+}
+
+/// The feeds that run, and how long each may be silent.
+fn running(config: &Config, drive: &Drive) -> Vec<(Venue, Duration)> {
+    let silence = |venue: Venue| {
+        let configured = config.feeds.feed(venue).and_then(|feed| feed.silence_max);
+        configured.or_else(|| venue.profile().map(|profile| profile.silence_max)).unwrap_or(SIM_SILENCE_MIN)
+    };
+    match drive {
+        Drive::Replay(options) => vec![(options.venue, silence(options.venue))],
+        Drive::Feeds => {
+            let sim = config.feeds.sim.as_ref().filter(|sim| sim.enabled);
+            let own =
+                |sim: &crate::config::Sim| sim.silence_max.unwrap_or(SIM_SILENCE_MIN.max(sim.interval() * 3));
+            sim.map(|sim| (Venue::Sim, own(sim))).into_iter().collect()
+        }
+    }
+}
+
+/// One timer for all: tells what has gone silent or stale though nothing ticks.
+async fn watch(latest: Latest, feeds: Vec<Feed>, limits: Vec<(Venue, Duration)>) {
+    let mut beat = interval(SWEEP);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        let now = clock::now();
+        for feed in &feeds {
+            let limit = limits.iter().find(|(venue, _)| *venue == feed.venue()).map(|(_, limit)| *limit);
+            let age = feed.last_tick().map(|at| now.at.saturating_duration_since(at));
+            let silent = age.zip(limit).is_some_and(|(age, limit)| age > limit);
+            if silent && feed.state() == FeedState::Live {
+                warn!(venue = %feed.venue(), "no tick for too long");
+                feed.enter(FeedState::Silent);
+                latest.feed(feed.venue(), false, now);
+            }
+        }
+        latest.sweep(now);
+    }
+}
+
+/// Forgets clients that are gone, for ever.
+async fn forget(limits: Arc<Limits>) {
+    let mut beat = interval(FORGET);
+    loop {
+        beat.tick().await;
+        limits.forget();
+    }
+}

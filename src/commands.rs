@@ -1,0 +1,4 @@
+//! The commands besides `serve`: each a function from its input to its output.
+
+pub mod check;
+pub mod decode;

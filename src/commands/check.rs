@@ -1,0 +1,180 @@
+//! `tickcast check`: the plan that a config makes, in words. Loading it and telling its mistakes is `main`'s.
+
+use std::io::{self, Write};
+
+use humantime::format_duration;
+use tickcast_feeds::Venue;
+
+use crate::catalogue::Catalogue;
+use crate::config::{Class, Config, Sim, url_without_secrets};
+
+/// Columns after which a list goes on in the next line.
+const COLUMNS_MAX: usize = 100;
+
+/// Prints which venues are on, with how many connections and which symbols on each, which are off though
+/// instruments name them, and the limits.
+pub fn run(config: &Config, catalogue: &Catalogue, out: &mut impl Write) -> io::Result<()> {
+    let count = |class| catalogue.ids().filter(|id| catalogue.entry(*id).class == class).count();
+    let (crypto, stock) = (count(Class::Crypto), count(Class::Stock));
+    writeln!(out, "{} ({crypto} crypto, {stock} stock)", counted(catalogue.len(), "symbol"))?;
+    for venue in Venue::ALL.iter().copied() {
+        match (config.feeds.is_on(venue), venue, &config.feeds.sim) {
+            (false, ..) => write_off(catalogue, venue, out)?,
+            (true, Venue::Sim, Some(sim)) => write_sim(catalogue, sim, out)?,
+            (true, ..) => write_feed(config, catalogue, venue, out)?,
+        }
+    }
+    write_limits(config, out)
+}
+
+fn write_feed(config: &Config, catalogue: &Catalogue, venue: Venue, out: &mut impl Write) -> io::Result<()> {
+    let (Some(profile), Some(feed)) = (venue.profile(), config.feeds.feed(venue)) else { return Ok(()) };
+    let wires = catalogue.wires(venue);
+    if wires.is_empty() {
+        return writeln!(out, "{venue}: on, yet no instrument names it; no connection");
+    }
+    let connections: Vec<_> = wires.chunks(profile.instruments_max.max(1)).collect();
+    let url = feed.url.as_deref().or_else(|| profile.urls.first().copied()).unwrap_or_default();
+    let silence_max = feed.silence_max.unwrap_or(profile.silence_max);
+    writeln!(
+        out,
+        "{venue}: {} to {}, {}; reopened after {} without a tick",
+        counted(connections.len(), "connection"),
+        url_without_secrets(url),
+        counted(wires.len(), "instrument"),
+        format_duration(silence_max),
+    )?;
+    for (index, wires) in connections.iter().enumerate() {
+        write_list(&format!("  connection {}: ", index + 1), &names(catalogue, venue, wires), out)?;
+    }
+    Ok(())
+}
+
+fn write_sim(catalogue: &Catalogue, sim: &Sim, out: &mut impl Write) -> io::Result<()> {
+    let wires = catalogue.wires(Venue::Sim);
+    let (instruments, rate, seed) = (counted(wires.len(), "instrument"), sim.rate, sim.seed);
+    writeln!(out, "sim: in this process, {instruments}, {rate} price changes per second each, seed {seed}")?;
+    write_list("  simulated: ", &names(catalogue, Venue::Sim, &wires), out)
+}
+
+fn write_off(catalogue: &Catalogue, venue: Venue, out: &mut impl Write) -> io::Result<()> {
+    let wires = catalogue.wires(venue);
+    if wires.is_empty() {
+        return writeln!(out, "{venue}: off");
+    }
+    writeln!(out, "{venue}: off, though it is a source of some; [feeds.{venue}] switches it on")?;
+    write_list("  without it: ", &names(catalogue, venue, &wires), out)
+}
+
+fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let (stream, limits) = (&config.stream, &config.limits);
+    let messages =
+        limits.messages_per_second.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
+    writeln!(
+        out,
+        "a client: {} open streams, {} opened per minute, {messages} messages per second; {} streams in all",
+        limits.streams_per_client, limits.opens_per_minute, limits.streams_total,
+    )?;
+    writeln!(
+        out,
+        "a stream: {} symbols, a flush every {} (not below {}), cut after {} without reading",
+        stream.symbols_max,
+        format_duration(stream.throttle_default.max(stream.throttle_min)),
+        format_duration(stream.throttle_min),
+        format_duration(stream.stall_max),
+    )?;
+    writeln!(out, "listen: {}", config.http.listen)
+}
+
+/// `BTC (BTC-USD)`: who wants it, and what the venue calls it.
+fn names(catalogue: &Catalogue, venue: Venue, wires: &[&str]) -> Vec<String> {
+    let name = |wire: &&str| {
+        let symbols = catalogue.sources(venue, wire).iter();
+        let symbols: Vec<&str> =
+            symbols.map(|source| catalogue.entry(source.symbol).symbol.as_str()).collect();
+        if symbols == [*wire] { (*wire).to_owned() } else { format!("{} ({wire})", symbols.join(" and ")) }
+    };
+    wires.iter().map(name).collect()
+}
+
+/// Writes a list with commas, its further lines as far in as its first.
+fn write_list(label: &str, items: &[String], out: &mut impl Write) -> io::Result<()> {
+    let mut line = label.to_owned();
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            line.push(',');
+            if line.len() + 2 + item.len() > COLUMNS_MAX {
+                writeln!(out, "{line}")?;
+                line = " ".repeat(label.len());
+            } else {
+                line.push(' ');
+            }
+        }
+        line.push_str(item);
+    }
+    writeln!(out, "{line}")
+}
+
+/// `1 symbol`, `2 symbols`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn plan(text: &str) -> String {
+        let config = config::load(text, "test.toml", std::iter::empty()).expect("the test's config is right");
+        let catalogue = Catalogue::new(config.instruments.clone());
+        let mut out = Vec::new();
+        run(&config, &catalogue, &mut out).expect("a Vec takes everything");
+        String::from_utf8(out).expect("the plan is text")
+    }
+
+    #[test]
+    fn the_plan_names_connections_symbols_and_what_is_off() {
+        let plan = plan(
+            r#"
+            [feeds.coinbase]
+            url = "ws://127.0.0.1:9001/ws?token=abc"
+            silence_max = "7s"
+            [feeds.sim]
+            generate = 30
+            [[instrument]]
+            symbol = "BTC"
+            class = "crypto"
+            sources = ["coinbase:BTC-USD", "kraken:BTC/USD"]
+            [limits]
+            messages_per_second = 50
+            "#,
+        );
+        assert!(plan.starts_with("31 symbols (1 crypto, 30 stock)\n"), "{plan}");
+        let connection =
+            "coinbase: 1 connection to ws://127.0.0.1:9001/ws?***, 1 instrument; reopened after 7s";
+        assert!(plan.contains(connection), "{plan}");
+        assert!(plan.contains("\n  connection 1: BTC (BTC-USD)\n"), "{plan}");
+        assert!(plan.contains("\nkraken: off, though it is a source of some"), "{plan}");
+        assert!(plan.contains("\n  without it: BTC (BTC/USD)\n"), "{plan}");
+        assert!(plan.contains("\nbinance: off\n"), "{plan}");
+        assert!(plan.contains("\n  simulated: S000, S001, "), "{plan}");
+        assert!(plan.contains(" 50 messages per second"), "{plan}");
+        assert!(plan.lines().all(|line| line.len() <= COLUMNS_MAX + 20), "{plan}");
+        assert!(!plan.contains("abc"), "{plan}");
+    }
+
+    #[test]
+    fn more_instruments_than_a_connection_takes_are_spread_over_several() {
+        let max = Venue::Coinbase.profile().expect("coinbase has a profile").instruments_max;
+        let instrument = |index: usize| {
+            format!(
+                "[[instrument]]\nsymbol = \"A{index}\"\nclass = \"crypto\"\nsources = [\"coinbase:A{index}-USD\"]\n"
+            )
+        };
+        let instruments: String = (0..=max).map(instrument).collect();
+        let plan = plan(&format!("{instruments}[feeds.coinbase]\n"));
+        assert!(plan.contains("coinbase: 2 connections to "), "{plan}");
+        assert!(plan.contains(&format!("\n  connection 2: A{max} (A{max}-USD)\n")), "{plan}");
+    }
+}

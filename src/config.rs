@@ -1,0 +1,242 @@
+//! The configuration: one struct per component, read from TOML and the environment, with every mistake told at
+//! once. What a key means is said here and in `config/tickcast.toml`; what is done with it, where it is used.
+
+mod env;
+mod feeds;
+mod instrument;
+mod mistake;
+pub mod near;
+mod parse;
+mod rules;
+mod section;
+mod tree;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
+pub use instrument::{Class, Instrument, PriceRule, Source, StaleAfter};
+pub use mistake::{Mistake, Mistakes, Place};
+
+use instrument::Draft;
+use parse::{duration, network, origin, socket_address, whole};
+use section::Section;
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// Shorter than this, a wait is a busy loop.
+const LEAST: Duration = Duration::from_millis(10);
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[[instrument]]`, in the file's order, then the generated ones.
+    pub instruments: Vec<Instrument>,
+    /// `[feeds]`.
+    pub feeds: Feeds,
+    /// `[stream]`.
+    pub stream: Stream,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[http]`.
+    pub http: Http,
+}
+
+/// What a stream does when its client asks for nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Least time between two flushes of a stream. 0 (as fast as the socket takes it) to 1 h. Default: 100 ms.
+    pub throttle_default: Duration,
+    /// What a client's wish is raised to, and the default with it. 0 to 1 h. Default: 0.
+    pub throttle_min: Duration,
+    /// Between visible `hb` events; 0 means comments only. 0 to 1 h. Default: 15 s.
+    pub heartbeat: Duration,
+    /// What `min_change` holds back is sent after this long anyway. 10 ms to 1 day. Default: 30 s.
+    pub max_silence: Duration,
+    /// A reader that takes no byte for this long is cut. 10 ms to 1 h. Default: 30 s.
+    pub stall_max: Duration,
+    /// Symbols on one stream. 1 to 1,000,000. Default: 1,000.
+    pub symbols_max: usize,
+    /// Middle of the jittered time after which clients are told to reconnect. 10 ms to 1 h. Default: 2 s.
+    pub retry: Duration,
+}
+
+/// How much one client, and all of them together, may take. A client is an address; IPv6 by its /64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Streams that one client has open. From 1. Default: 100.
+    pub streams_per_client: u32,
+    /// Streams that one client opens in a minute. From 1. Default: 600.
+    pub opens_per_minute: u32,
+    /// Messages to one client in a second; over it, its streams are slowed, not cut. From 1. Default: none.
+    pub messages_per_second: Option<u32>,
+    /// Streams open in all. From 1. Default: 100,000.
+    pub streams_total: u32,
+}
+
+/// The server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Address and port to accept on; port 0 picks a free one. Default: 127.0.0.1:8080.
+    pub listen: SocketAddr,
+    /// Values of the `Origin` header that may read our answers, in lower case; `*` is every one. Default: `*`.
+    pub cors_origins: Vec<String>,
+    /// Networks whose `X-Forwarded-For` is believed. Default: none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// A stop spreads the ends of the streams over this time. 0 to 10 min. Default: 5 s.
+    pub drain_window: Duration,
+    /// A stop is over after this time, whatever is still open. `drain_window` to 1 h. Default: 10 s.
+    pub drain_max: Duration,
+}
+
+/// The built-in demo's text: a simulated market, no network.
+pub const fn demo() -> &'static str {
+    include_str!("../config/demo.toml")
+}
+
+/// Reads a config from TOML text and, over it, the environment's variables (`TICKCAST__HTTP__LISTEN`). `origin` is
+/// what the text is called where a mistake is printed, such as its path.
+///
+/// # Errors
+///
+/// [`Mistakes`], all there are, where the text or a variable is wrong. Of mistakes in TOML's syntax only the first.
+pub fn load(
+    text: &str,
+    origin: &str,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Config, Mistakes> {
+    let mut mistakes = Mistakes::new(origin);
+    let mut root = match tree::parse(text) {
+        Ok(root) => root,
+        Err(error) => {
+            // The error's own text repeats the line, which may hold a secret.
+            let line = error.span().map_or(1, |span| tree::line_of(text, span.start));
+            let problem = format!("not TOML: {}", error.message().replace('\n', "; "));
+            mistakes.add(&Place::Line(line), "", problem);
+            return mistakes.or(Config::default());
+        }
+    };
+    env::overlay(&mut root, env, &mut mistakes);
+    let top = |top: &mut Section<'_>| {
+        let drafts = top.tables("instrument", Draft::read);
+        let mistakes_before = top.mistakes();
+        let feeds = top.table("feeds", Feeds::read).unwrap_or_default();
+        let is_feeds_right = top.mistakes() == mistakes_before;
+        let stream = top.table("stream", Stream::read).unwrap_or_default();
+        let limits = top.table("limits", Limits::read).unwrap_or_default();
+        let http = top.table("http", Http::read).unwrap_or_default();
+        (drafts, Config { instruments: Vec::new(), feeds, stream, limits, http }, is_feeds_right)
+    };
+    let (drafts, mut config, is_feeds_right) =
+        Section::read(String::new(), Place::Line(1), &root, &mut mistakes, top);
+
+    let generated = config.feeds.sim.as_ref().filter(|sim| sim.enabled).map_or(0, |sim| sim.generate);
+    let generated: Vec<Instrument> = (0..generated).map(Instrument::generated).collect();
+    rules::check_names(&drafts, &generated, &root.place_of(&["feeds", "sim", "generate"]), &mut mistakes);
+    rules::check_sources(&drafts, &mut mistakes);
+    // What could not be read says nothing about what is on.
+    if is_feeds_right {
+        rules::check_feeds(&drafts, &config.feeds, &mut mistakes);
+    }
+    config.instruments = drafts.into_iter().map(|draft| draft.instrument).chain(generated).collect();
+    if config.instruments.is_empty() && mistakes.count() == 0 {
+        let problem = "there is none; add an [[instrument]], or set `generate` in [feeds.sim]";
+        mistakes.add(&Place::Line(1), "[[instrument]]", problem);
+    }
+    mistakes.or(config)
+}
+
+impl Stream {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let throttle = duration(Duration::ZERO..=HOUR);
+        Self {
+            throttle_default: section.get("throttle_default", default.throttle_default, &throttle),
+            throttle_min: section.get("throttle_min", default.throttle_min, &throttle),
+            heartbeat: section.get("heartbeat", default.heartbeat, duration(Duration::ZERO..=HOUR)),
+            max_silence: section.get("max_silence", default.max_silence, duration(LEAST..=DAY)),
+            stall_max: section.get("stall_max", default.stall_max, duration(LEAST..=HOUR)),
+            symbols_max: section.get("symbols_max", default.symbols_max, whole(1..=1_000_000)),
+            retry: section.get("retry", default.retry, duration(LEAST..=HOUR)),
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            throttle_default: Duration::from_millis(100),
+            throttle_min: Duration::ZERO,
+            heartbeat: Duration::from_secs(15),
+            max_silence: Duration::from_secs(30),
+            stall_max: Duration::from_secs(30),
+            symbols_max: 1000,
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Limits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let limit = whole(1..=u32::MAX);
+        Self {
+            streams_per_client: section.get("streams_per_client", default.streams_per_client, &limit),
+            opens_per_minute: section.get("opens_per_minute", default.opens_per_minute, &limit),
+            messages_per_second: section.optional("messages_per_second", &limit),
+            streams_total: section.get("streams_total", default.streams_total, &limit),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            streams_per_client: 100,
+            opens_per_minute: 600,
+            messages_per_second: None,
+            streams_total: 100_000,
+        }
+    }
+}
+
+impl Http {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let drain_window = duration(Duration::ZERO..=Duration::from_mins(10));
+        let http = Self {
+            listen: section.get("listen", default.listen, socket_address),
+            cors_origins: section.list("cors_origins", origin).map_or(default.cors_origins, values),
+            trusted_proxies: section.list("trusted_proxies", network).map_or(default.trusted_proxies, values),
+            drain_window: section.get("drain_window", default.drain_window, drain_window),
+            drain_max: section.get("drain_max", default.drain_max, duration(Duration::ZERO..=HOUR)),
+        };
+        if http.drain_max < http.drain_window {
+            let [max, window] = [http.drain_max, http.drain_window].map(humantime::format_duration);
+            let problem =
+                format!("{max} is less than drain_window, {window}: streams would be cut without a `bye`");
+            let place = section.place_of("drain_max");
+            section.add(&place, "drain_max", problem);
+        }
+        http
+    }
+}
+
+/// The values of a list, without the places that only checks between them need.
+fn values<T>(list: Vec<(Place, T)>) -> Vec<T> {
+    list.into_iter().map(|(_, value)| value).collect()
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            cors_origins: vec!["*".to_owned()],
+            trusted_proxies: Vec::new(),
+            drain_window: Duration::from_secs(5),
+            drain_max: Duration::from_secs(10),
+        }
+    }
+}

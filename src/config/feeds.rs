@@ -1,0 +1,176 @@
+//! `[feeds]`: which venues to listen to, and the simulator.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use tickcast_feeds::Venue;
+
+use super::parse::{boolean, decimal, duration, socket_url, whole};
+use super::section::Section;
+
+/// Bounds of every `silence_max`.
+const SILENCE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+
+/// The venues to listen to. One that is not mentioned is off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feeds {
+    /// `[feeds.binance]`. Default: off.
+    pub binance: Option<Feed>,
+    /// `[feeds.coinbase]`. Default: off.
+    pub coinbase: Option<Feed>,
+    /// `[feeds.kraken]`. Default: off.
+    pub kraken: Option<Feed>,
+    /// `[feeds.sim]`, the simulator. Default: off.
+    pub sim: Option<Sim>,
+}
+
+/// One venue to listen to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Whether to connect at all. Default: true.
+    pub enabled: bool,
+    /// Replaces the venue's own address whole, path included: `ws://` or `wss://`. Default: the venue's own. It may
+    /// hold a token; print it through [`url_without_secrets`] only.
+    pub url: Option<String>,
+    /// Reconnect after this long without a tick; heartbeats don't count. 10 ms to 1 h. Default: the venue's own.
+    pub silence_max: Option<Duration>,
+}
+
+/// The simulator: prices without a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sim {
+    /// Whether it runs. Default: true.
+    pub enabled: bool,
+    /// The same seed gives the same prices in the same order. Default: 7.
+    pub seed: u64,
+    /// Price changes per second and symbol, evenly spread. 0.001 to 10,000. Default: 5.
+    pub rate: Decimal,
+    /// How many instruments `S000`, `S001`, ... to add for load tests. 0 to 100,000. Default: 0.
+    pub generate: u32,
+    /// As for a venue. Default: none of its own.
+    pub silence_max: Option<Duration>,
+}
+
+impl Feeds {
+    /// The venue's feed as configured, also one that is not enabled. Nothing for the simulator, which has
+    /// [`Feeds::sim`].
+    pub fn feed(&self, venue: Venue) -> Option<&Feed> {
+        match venue {
+            Venue::Binance => self.binance.as_ref(),
+            Venue::Coinbase => self.coinbase.as_ref(),
+            Venue::Kraken => self.kraken.as_ref(),
+            Venue::Sim => None,
+        }
+    }
+
+    /// Whether ticks are wanted from the venue: configured and enabled.
+    pub fn is_on(&self, venue: Venue) -> bool {
+        match venue {
+            Venue::Sim => self.sim.as_ref().is_some_and(|sim| sim.enabled),
+            _ => self.feed(venue).is_some_and(|feed| feed.enabled),
+        }
+    }
+
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            binance: section.table("binance", Feed::read),
+            coinbase: section.table("coinbase", Feed::read),
+            kraken: section.table("kraken", Feed::read),
+            sim: section.table("sim", Sim::read),
+        }
+    }
+}
+
+impl Feed {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            enabled: section.get("enabled", default.enabled, boolean),
+            url: section.optional("url", socket_url),
+            silence_max: section.optional("silence_max", duration(SILENCE)),
+        }
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { enabled: true, url: None, silence_max: None }
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("enabled", &self.enabled)
+            .field("url", &self.url.as_deref().map(url_without_secrets))
+            .field("silence_max", &self.silence_max)
+            .finish()
+    }
+}
+
+impl Sim {
+    /// The time between two price changes of one symbol: 1 s divided by the rate, down to the nanosecond.
+    pub fn interval(&self) -> Duration {
+        let nanos = Decimal::from(1_000_000_000).checked_div(self.rate).and_then(|nanos| nanos.to_u64());
+        // Out of range only for a rate that the config refuses.
+        nanos.map_or(Duration::from_secs(1), Duration::from_nanos)
+    }
+
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let rates = Decimal::new(1, 3)..=Decimal::from(10_000);
+        Self {
+            enabled: section.get("enabled", default.enabled, boolean),
+            seed: section.get("seed", default.seed, |node| {
+                // TOML's whole numbers end at 63 bits.
+                whole(0..=i64::MAX)(node).map(i64::unsigned_abs)
+            }),
+            rate: section.get("rate", default.rate, decimal(rates)),
+            generate: section.get("generate", default.generate, whole(0..=100_000)),
+            silence_max: section.optional("silence_max", duration(SILENCE)),
+        }
+    }
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self { enabled: true, seed: 7, rate: Decimal::from(5), generate: 0, silence_max: None }
+    }
+}
+
+/// Returns the address with user, password and query replaced by `***`: what may be logged, shown and printed.
+pub fn url_without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (place, query) = rest.find(['?', '#']).map_or((rest, ""), |at| (&rest[..at], "?***"));
+    let authority_end = place.find('/').unwrap_or(place.len());
+    let (authority, path) = place.split_at(authority_end);
+    let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(_, host)| ("***@", host));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{user}{host}{path}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_user_and_query() {
+        let shown = url_without_secrets("wss://me:pass@feed.example:9443/ws/v1?token=abc#x");
+        assert_eq!(shown, "wss://***@feed.example:9443/ws/v1?***");
+        assert_eq!(url_without_secrets("ws://127.0.0.1:9001"), "ws://127.0.0.1:9001");
+        let feed = Feed { url: Some("wss://feed.example/?key=abc".to_owned()), ..Feed::default() };
+        assert!(!format!("{feed:?}").contains("abc"), "{feed:?}");
+    }
+
+    #[test]
+    fn the_interval_is_a_second_divided_by_the_rate() {
+        let interval = |rate: Decimal| Sim { rate, ..Sim::default() }.interval();
+        assert_eq!(interval(Decimal::from(5)), Duration::from_millis(200));
+        assert_eq!(interval(Decimal::new(2, 1)), Duration::from_secs(5));
+        assert_eq!(interval(Decimal::from(3)), Duration::from_nanos(333_333_333));
+        assert_eq!(interval(Decimal::new(1, 3)), Duration::from_secs(1000));
+    }
+}

@@ -1,0 +1,112 @@
+//! Each change of a symbol as the bytes of its message, made once for all streams that want the same fields.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+use tickcast_feeds::{Price, UnixNanos};
+
+use crate::catalogue::{Entry, SymbolId};
+use crate::fields::{self, FieldSet};
+use crate::http::sse::{self, Cursor, Epoch};
+use crate::latest::View;
+use crate::ticker::Status;
+
+/// Choices of fields kept per symbol. Clients choose them, so there is a bound: beyond it a message is encoded
+/// for each stream that wants it.
+const CHOICES_MAX: usize = 16;
+
+/// The newest message of each symbol, per choice of fields.
+#[derive(Debug)]
+pub(super) struct Encodings(Box<[Mutex<SmallVec<[(FieldSet, Encoded); 1]>>]>);
+
+/// One message, shared by all who send it.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    /// The version at which any of its fields changed last.
+    pub(super) version: u64,
+    /// Of what it says, without the numbers that only count messages: equal ones say the same.
+    pub(super) digest: u64,
+    /// What `min_change` is judged by.
+    pub(super) price: Option<Price>,
+    pub(super) status: Status,
+    block: Bytes,
+    /// Where the `id` line begins.
+    id_at: usize,
+}
+
+impl Encoded {
+    /// The whole block, with its id.
+    pub(super) fn block(&self) -> &Bytes {
+        &self.block
+    }
+
+    /// The block up to its id line.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.block[..self.id_at]
+    }
+}
+
+impl Encodings {
+    pub(super) fn new(symbols: usize) -> Self {
+        Self((0..symbols).map(|_| Mutex::default()).collect())
+    }
+
+    /// The message of what `view` shows, from the shelf or made now, and whether it was made now.
+    pub(super) fn get(
+        &self,
+        id: SymbolId,
+        entry: &Entry,
+        fields: FieldSet,
+        view: View<'_>,
+        epoch: Epoch,
+        now: UnixNanos,
+    ) -> (Encoded, bool) {
+        let version = view.changes.newest(fields);
+        let mut kept = self.0[id.0 as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().position(|(choice, _)| *choice == fields);
+        if let Some(place) = place
+            && kept[place].1.version == version
+        {
+            return (kept[place].1.clone(), false);
+        }
+        let encoded = encode(entry, fields, view, Cursor { epoch, version }, now);
+        // A choice that missed the symbol's last changes has no stream any more, or a very slow one.
+        let oldest =
+            || kept.iter().enumerate().min_by_key(|(_, (_, kept))| kept.version).map(|(place, _)| place);
+        match place {
+            Some(place) => kept[place].1 = encoded.clone(),
+            None if kept.len() < CHOICES_MAX => kept.push((fields, encoded.clone())),
+            None => {
+                if let Some(place) = oldest().filter(|&place| kept[place].1.version < version) {
+                    kept[place] = (fields, encoded.clone());
+                }
+            }
+        }
+        (encoded, true)
+    }
+}
+
+fn encode(entry: &Entry, fields: FieldSet, view: View<'_>, id: Cursor, now: UnixNanos) -> Encoded {
+    let mut out = BytesMut::with_capacity(320);
+    sse::price_data(&mut out, |out| fields::write_json(out, fields, entry, view.ticker, id.version, now));
+    let id_at = out.len();
+    sse::price_end(&mut out, id);
+    let mut hasher = DefaultHasher::new();
+    if fields == fields.without_counters() {
+        hasher.write(&out[..id_at]);
+    } else {
+        let mut said = BytesMut::with_capacity(out.len());
+        fields::write_json(&mut said, fields.without_counters(), entry, view.ticker, 0, UnixNanos(0));
+        hasher.write(&said);
+    }
+    Encoded {
+        version: id.version,
+        digest: hasher.finish(),
+        price: view.ticker.price,
+        status: view.ticker.status,
+        block: out.freeze(),
+        id_at,
+    }
+}

@@ -1,0 +1,230 @@
+//! The routes, as a table one can read, and what they share.
+
+pub mod cors;
+mod feeds;
+pub mod limits;
+pub mod link;
+mod ops;
+mod params;
+mod prices;
+mod problem;
+pub mod server;
+mod snapshot;
+pub mod sse;
+mod stream;
+mod symbols;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio_util::sync::CancellationToken;
+use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::{Filter, Rejection};
+
+use crate::catalogue::Catalogue;
+use crate::config;
+use crate::fanout::Fanout;
+use crate::ingest::Board;
+use crate::metrics::Metrics;
+use cors::Cors;
+use limits::Limits;
+use link::Link;
+use params::Params;
+use problem::Problem;
+use server::Peer;
+
+/// What every route answers with.
+pub type Answer = warp::reply::Response;
+
+/// What the routes share. Every clone is the same.
+#[derive(Clone)]
+pub struct State {
+    /// Where prices come from.
+    pub fanout: Fanout,
+    /// The feeds' health.
+    pub board: Board,
+    /// Who may have what.
+    pub limits: Arc<Limits>,
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
+    /// Which pages may read answers.
+    pub cors: Arc<Cors>,
+    /// How streams behave.
+    pub stream: Arc<config::Stream>,
+    /// How the server behaves.
+    pub http: Arc<config::Http>,
+    /// Cancelled when the server is about to stop.
+    pub closing: CancellationToken,
+}
+
+impl State {
+    fn catalogue(&self) -> &Catalogue {
+        self.fanout.latest().catalogue()
+    }
+}
+
+/// A probe (`HEAD`): it gets the head of the answer, and no stream is opened for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe;
+
+const DASHBOARD: &str = include_str!("http/dashboard/index.html");
+/// The page holds everything it needs, so it may load nothing else.
+const DASHBOARD_POLICY: &str =
+    "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
+
+/// Every route of the service.
+pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone {
+    let state = warp::any().map(move || state.clone());
+    let get = |path: &'static str| exactly(path).and(warp::get());
+    let query = query();
+
+    let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
+        |state: State, caller, query: Result<Params, Problem>, probe| match query {
+            Ok(_) if probe => prices::probe(),
+            Ok(params) => prices::open(&state, caller, &params, false),
+            Err(problem) => problem.answer(),
+        },
+    );
+    let prices_by_body =
+        exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).map(
+            |state: State, caller, body: Result<Params, Problem>| match body {
+                Ok(params) => prices::open(&state, caller, &params, true),
+                Err(problem) => problem.answer(),
+            },
+        );
+    let snapshot = get("prices/snapshot").and(state.clone()).and(query).map(answered(snapshot::get));
+    let symbols = get("symbols").and(state.clone()).and(query).map(answered(symbols::get));
+    let feeds = get("feeds").and(state.clone()).and(query).map(answered(feeds::get));
+    let live = get("health/live").and(state.clone()).and(query).map(answered(ops::live));
+    let ready = get("health/ready").and(state.clone()).and(query).map(answered(ops::ready));
+    let metrics = get("metrics").and(state).and(query).map(answered(ops::metrics));
+    let dashboard = warp::path::end().and(warp::get()).map(|| {
+        let html = warp::reply::html(DASHBOARD);
+        let html = warp::reply::with_header(html, "content-security-policy", DASHBOARD_POLICY);
+        warp::Reply::into_response(warp::reply::with_header(html, "cache-control", "no-cache"))
+    });
+
+    prices
+        .or(prices_by_body)
+        .unify()
+        .or(snapshot)
+        .unify()
+        .or(symbols)
+        .unify()
+        .or(feeds)
+        .unify()
+        .or(live)
+        .unify()
+        .or(ready)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(dashboard)
+        .unify()
+        .recover(|rejection: Rejection| std::future::ready(Ok::<_, Infallible>(refused(&rejection))))
+        .unify()
+}
+
+/// A path of one or two segments and nothing behind it.
+fn exactly(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    warp::path::full()
+        .and_then(move |full: warp::path::FullPath| {
+            let same = full.as_str().strip_prefix('/') == Some(path);
+            std::future::ready(if same { Ok(()) } else { Err(warp::reject::not_found()) })
+        })
+        .untuple_one()
+}
+
+fn caller() -> impl Filter<Extract = (prices::Caller,), Error = Rejection> + Clone {
+    warp::header::headers_cloned()
+        .and(warp::ext::get::<Peer>())
+        .and(warp::ext::get::<Link>())
+        .map(|headers: HeaderMap, peer, link| prices::Caller { headers, peer, link })
+}
+
+fn probe() -> impl Filter<Extract = (bool,), Error = Infallible> + Copy {
+    warp::ext::optional::<Probe>().map(|probe: Option<Probe>| probe.is_some())
+}
+
+/// The query's parameters.
+fn query() -> impl Filter<Extract = (Result<Params, Problem>,), Error = Infallible> + Copy {
+    let raw = warp::query::raw().or(warp::any().map(String::new)).unify();
+    raw.map(|query: String| {
+        if query.len() > server::URL_BYTES_MAX {
+            return Err(url_too_long(query.len()));
+        }
+        Params::from_query(&query)
+    })
+}
+
+fn url_too_long(bytes: usize) -> Problem {
+    let detail = format!("the query has {bytes} bytes; a list this long goes into the body of POST /prices");
+    let most = server::URL_BYTES_MAX;
+    Problem::new(StatusCode::URI_TOO_LONG, "url-too-long", "The URL is too long", detail)
+        .expecting(format!("at most {most} bytes"))
+}
+
+/// The body's parameters, if it is neither too long nor too slow.
+fn json_body() -> impl Filter<Extract = (Result<Params, Problem>,), Error = Rejection> + Copy {
+    warp::body::stream().then(|body| async {
+        match tokio::time::timeout(prices::BODY_TIME_MAX, collect(body)).await {
+            Ok(Ok(bytes)) => Params::from_json(&bytes),
+            Ok(Err(problem)) => Err(problem),
+            Err(_) => Err(prices::body_problem(false)),
+        }
+    })
+}
+
+async fn collect(body: impl warp::Stream<Item = Result<impl Buf, warp::Error>>) -> Result<Bytes, Problem> {
+    let mut body = std::pin::pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(part) = std::future::poll_fn(|cx| body.as_mut().poll_next(cx)).await {
+        // A body that breaks off is no body; its client is gone.
+        let mut part = part.map_err(|_| prices::body_problem(false))?;
+        if whole.len() + part.remaining() > prices::BODY_BYTES_MAX {
+            return Err(prices::body_problem(true));
+        }
+        whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+    }
+    Ok(whole.freeze())
+}
+
+/// Makes a route of a function that answers or says what is wrong.
+fn answered(
+    route: fn(&State, &Params) -> Result<Answer, Problem>,
+) -> impl Fn(State, Result<Params, Problem>) -> Answer + Clone {
+    move |state, query| {
+        query.and_then(|params| route(&state, &params)).unwrap_or_else(|problem| problem.answer())
+    }
+}
+
+/// What no route took.
+fn refused(rejection: &Rejection) -> Answer {
+    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        return Problem::method_not_allowed("GET, HEAD, OPTIONS (and POST on /prices)").answer();
+    }
+    let routes = "/, /prices, /prices/snapshot, /symbols, /feeds, /health/live, /health/ready, /metrics";
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-route",
+        "There is no such route",
+        format!("the routes are {routes}"),
+    )
+    .expecting(routes)
+    .answer()
+}
+
+/// An answer of JSON that is written already.
+fn json(bytes: Bytes) -> Answer {
+    let mut answer = Answer::new(bytes.into());
+    let headers = answer.headers_mut();
+    headers.insert(warp::http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(warp::http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// An answer of JSON.
+fn json_of(value: &impl serde::Serialize) -> Answer {
+    json(serde_json::to_vec(value).expect("our own answers have text keys and no failing parts").into())
+}

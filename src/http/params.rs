@@ -1,0 +1,217 @@
+//! The parameters of a request: name and value pairs from the query or from a JSON body, checked to be ones that
+//! the route knows. What they mean is the route's business.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use warp::http::StatusCode;
+
+use super::problem::{Problem, echo};
+
+/// Name and value pairs in the order they were given.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Reads a query string. `+` is a blank, as browsers write it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] that names the part with a malformed percent-encoding.
+    pub fn from_query(query: &str) -> Result<Self, Problem> {
+        let pairs = query.split('&').filter(|part| !part.is_empty()).map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let name = decode(name).ok_or_else(|| malformed("query", name))?;
+            let value = decode(value).ok_or_else(|| malformed(&name, value))?;
+            Ok((name, value))
+        });
+        pairs.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Reads a JSON object: lists are joined by commas, numbers and booleans become their text.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] where it is no such object.
+    pub fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let expected = r#"a JSON object such as {"symbols":["BTC"],"throttle":"250ms"}"#;
+        let bad = |detail: String| {
+            let title = "The body is not the expected JSON";
+            Problem::new(StatusCode::BAD_REQUEST, "bad-body", title, detail).expecting(expected)
+        };
+        let object: serde_json::Map<String, Value> = serde_json::from_slice(body)
+            .map_err(|error| bad(format!("the body could not be read: {error}")))?;
+        let pairs = object.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
+            let text = match &value {
+                Value::Array(items) => {
+                    items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|all| all.join(","))
+                }
+                other => scalar(other),
+            };
+            text.map(|text| (name.clone(), text))
+                .ok_or_else(|| bad(format!("`{}` is an object or a nested list", echo(&name))))
+        });
+        pairs.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Refuses names that the route does not know.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] that names the first one, what the route knows, and what was probably meant.
+    pub fn check(&self, known: &[&str]) -> Result<(), Problem> {
+        let Some((name, value)) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let near = known.iter().filter(|known| strsim::damerau_levenshtein(known, name) <= 2);
+        let suggestions = near.map(|&name| name.to_owned()).collect();
+        let title = "The request has a parameter that this route does not know";
+        let detail = format!("unknown parameter `{}`; known are {}", echo(name), known.join(", "));
+        Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail)
+            .about(name, value)
+            .expecting(known.join(", "))
+            .suggesting(suggestions))
+    }
+
+    /// The value of a parameter that may be given once.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] where it is given more often.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.all(name);
+        let first = values.next();
+        match values.next() {
+            Some(second) => Err(Problem::bad_value(name, second, "the parameter once")),
+            None => Ok(first),
+        }
+    }
+
+    /// The values of a parameter that may be repeated.
+    pub fn all<'p>(&'p self, name: &str) -> impl Iterator<Item = &'p str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A switch: `true` or `false`, off where it is not given.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] where it is neither.
+    pub fn switch(&self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => Err(Problem::bad_value(name, other, "true or false")),
+        }
+    }
+
+    /// A duration. A bare number counts in `unit`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] where it is none, or longer than `most`.
+    pub fn duration(&self, name: &str, unit: Duration, most: Duration) -> Result<Option<Duration>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let bare = text.parse::<u32>().ok().and_then(|count| unit.checked_mul(count));
+        let duration =
+            bare.or_else(|| humantime::parse_duration(text).ok()).filter(|duration| *duration <= most);
+        let example = if unit == Duration::from_secs(1) {
+            "`15` (seconds), `15s`"
+        } else {
+            "`250` (milliseconds), `250ms`, `1s`"
+        };
+        let expected =
+            || format!("a duration such as {example}, at most {}", humantime::format_duration(most));
+        duration.map(Some).ok_or_else(|| Problem::bad_value(name, text, expected()))
+    }
+}
+
+/// A query's text decoded; `None` where a `%` has no two hex digits behind it or the bytes are no UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let whole = text.split('%').skip(1).all(|rest| {
+        let mut digits = rest.bytes();
+        matches!((digits.next(), digits.next()), (Some(a), Some(b)) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+    });
+    if !whole {
+        return None;
+    }
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+fn malformed(parameter: &str, value: &str) -> Problem {
+    let title = "The query is not properly percent-encoded";
+    let detail = format!("`{}` is not properly percent-encoded UTF-8", echo(value));
+    Problem::new(StatusCode::BAD_REQUEST, "malformed-encoding", title, detail)
+        .about(parameter, value)
+        .expecting("`%` followed by two hex digits, the bytes being UTF-8")
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(switch) => Some(switch.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pairs(query: &str) -> Vec<(String, String)> {
+        Params::from_query(query).expect("well-formed").0
+    }
+
+    #[test]
+    fn a_query_is_decoded_once_and_repeats_are_kept() {
+        let own = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            pairs("symbols=BTC%2FUSD&symbols=a+b&x"),
+            own(&[("symbols", "BTC/USD"), ("symbols", "a b"), ("x", "")])
+        );
+        assert_eq!(pairs("a=%2525"), own(&[("a", "%25")]));
+    }
+
+    #[test]
+    fn malformed_percent_encoding_is_refused() {
+        for query in ["symbols=%", "symbols=%2", "symbols=%zz", "symbols=BTC%ff", "%C3=1"] {
+            assert!(Params::from_query(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_json_body_says_the_same_as_a_query() {
+        let json = br#"{"symbols":["BTC","AAPL"],"throttle":250,"strict":true,"min_change":null}"#;
+        let read = Params::from_json(json).expect("an object");
+        assert_eq!(read.one("symbols"), Ok(Some("BTC,AAPL")));
+        assert_eq!(
+            read.duration("throttle", Duration::from_millis(1), Duration::MAX),
+            Ok(Some(Duration::from_millis(250)))
+        );
+        assert_eq!(read.switch("strict"), Ok(true));
+        assert_eq!(read.one("min_change"), Ok(None));
+        for bad in ["", "[]", "{", r#"{"symbols":{"a":1}}"#, r#"{"symbols":[["a"]]}"#] {
+            assert!(Params::from_json(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(query in ".*") {
+            drop(Params::from_query(&query));
+        }
+
+        #[test]
+        fn what_a_browser_encodes_is_read_back(value in ".*") {
+            let encoded = percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC);
+            prop_assert_eq!(pairs(&format!("symbols={encoded}")), vec![("symbols".to_owned(), value)]);
+        }
+    }
+}

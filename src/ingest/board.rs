@@ -1,0 +1,277 @@
+//! How every feed is: one [`Feed`] per connection, written by its driver, read by `/feeds`, health and metrics.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use tickcast_feeds::{UnixNanos, Venue};
+
+use crate::clock;
+use crate::consolidate::Moment;
+use crate::metrics::{ByState, Metrics, VenueLabel};
+
+/// Lags kept for the percentiles.
+const LAGS_MAX: usize = 512;
+/// Refusals kept; a venue that refuses more is named by its first ones.
+const REFUSED_MAX: usize = 100;
+
+/// All feeds of this run. Every clone is the same board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    feeds: Arc<Mutex<Vec<Feed>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One connection to a venue, or what stands for one. Every clone is the same.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    venue: Venue,
+    connection: u32,
+    inner: Arc<Mutex<Inner>>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedState {
+    /// Not open yet.
+    Connecting,
+    /// Open, no tick yet.
+    Subscribing,
+    /// Ticking.
+    Live,
+    /// Open, and no tick for too long.
+    Silent,
+    /// Over for good: the recording has ended, or we are stopping.
+    Stopped,
+}
+
+impl FeedState {
+    const ALL: [Self; 5] = [Self::Connecting, Self::Subscribing, Self::Live, Self::Silent, Self::Stopped];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Subscribing => "subscribing",
+            Self::Live => "live",
+            Self::Silent => "silent",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: FeedState,
+    since: UnixNanos,
+    url: String,
+    wanted: usize,
+    acknowledged: usize,
+    refused: Vec<Refused>,
+    last_tick: Option<Instant>,
+    /// Microseconds, the newest last. Negative where the venue's clock is ahead of ours.
+    lags: VecDeque<i64>,
+    counts: Counts,
+    last_error: Option<String>,
+}
+
+/// What was counted on one connection.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Counts {
+    pub(super) frames: u64,
+    pub(super) ticks: u64,
+    pub(super) frames_refused: u64,
+    pub(super) gaps: u64,
+    pub(super) duplicates: u64,
+    pub(super) reconnects: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Refused {
+    wire: Option<String>,
+    reason: String,
+}
+
+/// One feed as `/feeds` shows it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    venue: &'static str,
+    connection: u32,
+    state: FeedState,
+    since: i64,
+    url: String,
+    wanted: usize,
+    acknowledged: usize,
+    refused: Vec<Refused>,
+    last_tick_age_ms: Option<u64>,
+    lag_ms: Option<Lag>,
+    #[serde(flatten)]
+    counts: Counts,
+    next_attempt_ms: Option<u64>,
+    last_error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Lag {
+    p50: i64,
+    p99: i64,
+}
+
+impl Board {
+    /// A board without feeds.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { feeds: Arc::default(), metrics }
+    }
+
+    /// Adds a feed that follows so many instruments at an address that holds no secret.
+    pub fn add(&self, venue: Venue, url: String, wanted: usize) -> Feed {
+        let mut feeds = lock(&self.feeds);
+        let connection = feeds.iter().filter(|feed| feed.venue == venue).count() + 1;
+        let inner = Inner {
+            state: FeedState::Connecting,
+            since: clock::wall(),
+            url,
+            wanted,
+            acknowledged: 0,
+            refused: Vec::new(),
+            last_tick: None,
+            lags: VecDeque::with_capacity(LAGS_MAX),
+            counts: Counts::default(),
+            last_error: None,
+        };
+        let connection = u32::try_from(connection).expect("connections are counted in u32");
+        let feed = Feed {
+            venue,
+            connection,
+            inner: Arc::new(Mutex::new(inner)),
+            metrics: Arc::clone(&self.metrics),
+        };
+        feed.show_state(FeedState::Connecting);
+        feeds.push(feed.clone());
+        feed
+    }
+
+    /// Every feed as it is now.
+    pub fn report(&self) -> Vec<Report> {
+        lock(&self.feeds).iter().map(Feed::report).collect()
+    }
+
+    /// Whether any feed is ticking.
+    pub fn any_live(&self) -> bool {
+        lock(&self.feeds).iter().any(|feed| feed.state() == FeedState::Live)
+    }
+
+    /// Why no feed is ticking.
+    pub fn reasons(&self) -> Vec<String> {
+        let feeds = lock(&self.feeds);
+        if feeds.is_empty() {
+            return vec!["no feed is configured".to_owned()];
+        }
+        feeds.iter().map(|feed| format!("{} is {}", feed.venue, feed.state().name())).collect()
+    }
+}
+
+impl Feed {
+    /// Whose it is.
+    pub fn venue(&self) -> Venue {
+        self.venue
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> FeedState {
+        self.lock().state
+    }
+
+    /// Notes what it is doing now.
+    pub fn enter(&self, state: FeedState) {
+        let mut inner = self.lock();
+        if inner.state != state {
+            (inner.state, inner.since) = (state, clock::wall());
+            drop(inner);
+            self.show_state(state);
+        }
+    }
+
+    /// Notes why it is not well.
+    pub fn failed(&self, error: String) {
+        self.lock().last_error = Some(error);
+    }
+
+    /// How long ago its newest tick came; `None` before the first.
+    pub fn last_tick(&self) -> Option<Instant> {
+        self.lock().last_tick
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.lock().counts);
+    }
+
+    pub(super) fn acknowledged(&self) {
+        let mut inner = self.lock();
+        inner.acknowledged = (inner.acknowledged + 1).min(inner.wanted);
+    }
+
+    pub(super) fn refused(&self, wire: Option<&str>, reason: &str) {
+        let mut inner = self.lock();
+        if inner.refused.len() < REFUSED_MAX {
+            inner.refused.push(Refused { wire: wire.map(str::to_owned), reason: reason.to_owned() });
+        }
+    }
+
+    /// Notes a tick that moved something.
+    pub(super) fn ticked(&self, ts_event: Option<UnixNanos>, now: Moment) {
+        let mut inner = self.lock();
+        inner.last_tick = Some(now.at);
+        inner.counts.ticks += 1;
+        if let Some(event) = ts_event {
+            if inner.lags.len() == LAGS_MAX {
+                inner.lags.pop_front();
+            }
+            inner.lags.push_back(UnixNanos(now.wall.0.saturating_sub(event.0)).as_micros());
+        }
+    }
+
+    fn report(&self) -> Report {
+        let inner = self.lock();
+        let age = inner.last_tick.map(|at| clock::now().at.saturating_duration_since(at));
+        Report {
+            venue: self.venue.name(),
+            connection: self.connection,
+            state: inner.state,
+            since: inner.since.as_millis(),
+            url: inner.url.clone(),
+            wanted: inner.wanted,
+            acknowledged: inner.acknowledged,
+            refused: inner.refused.clone(),
+            last_tick_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            lag_ms: percentiles(&inner.lags),
+            counts: inner.counts,
+            next_attempt_ms: None,
+            last_error: inner.last_error.clone(),
+        }
+    }
+
+    fn show_state(&self, now: FeedState) {
+        for state in FeedState::ALL {
+            let labels = ByState { venue: VenueLabel(self.venue), state: state.name() };
+            self.metrics.feed_state.get_or_create(&labels).set((state == now).into());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn percentiles(lags: &VecDeque<i64>) -> Option<Lag> {
+    let mut sorted: Vec<i64> = lags.iter().copied().collect();
+    sorted.sort_unstable();
+    let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
+    Some(Lag { p50: at(50)? / 1000, p99: at(99)? / 1000 })
+}

@@ -1,0 +1,243 @@
+//! The frame's way to the store, in one synchronous function: no await between the two, so no lock crosses one
+//! and nothing is half-taken when a task is cancelled.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use tickcast_feeds::{Codec, DecodeError, Event, Events, Frame, UnixNanos, Venue};
+use tracing::warn;
+
+use super::board::{Feed, FeedState};
+use crate::consolidate::{Effect, Moment};
+use crate::latest::Latest;
+use crate::metrics::{ByKind, ByVenue, ByVenueReason, Metrics, VenueLabel};
+
+/// A venue time before this is no time: 2000-01-01T00:00:00Z.
+const TIME_MIN: UnixNanos = UnixNanos(946_684_800_000_000_000);
+/// Nor is one further ahead of our clock than this.
+const TIME_AHEAD_MAX: Duration = Duration::from_secs(60);
+/// Kinds of refused frames that are logged, one line each; the rest is counted.
+const KINDS_LOGGED_MAX: usize = 32;
+
+/// One feed's way to the store.
+pub struct Pipeline {
+    feed: Feed,
+    latest: Latest,
+    codec: Option<Box<dyn Codec>>,
+    /// The memory of the last frame's events.
+    spare: Events<'static>,
+    counters: Counters,
+    /// Kinds of refusal that were logged.
+    logged: HashSet<String>,
+}
+
+/// This venue's counters, looked up once.
+struct Counters {
+    metrics: Arc<Metrics>,
+    venue: Venue,
+    frames: Counter,
+    lag: Histogram,
+    trades: Counter,
+    quotes: Counter,
+    tickers: Counter,
+    statuses: Counter,
+}
+
+impl Pipeline {
+    /// The way of one feed, with the codec of its next connection.
+    pub fn new(feed: Feed, latest: Latest, metrics: Arc<Metrics>) -> Self {
+        let counters = Counters::new(metrics, feed.venue());
+        let codec = feed.venue().codec();
+        Self { feed, latest, codec, spare: Events::default(), counters, logged: HashSet::new() }
+    }
+
+    /// A new connection: what the codec knew of the last one is void.
+    pub fn connected(&mut self) {
+        self.codec = self.feed.venue().codec();
+        self.feed.enter(FeedState::Subscribing);
+    }
+
+    /// Takes one frame. What is to be sent back is given to `reply`.
+    pub fn frame(&mut self, frame: Frame<'_>, now: Moment, reply: impl FnMut(Cow<'static, str>)) {
+        self.counters.frames.inc();
+        self.feed.count(|counts| counts.frames += 1);
+        let mut events = std::mem::take(&mut self.spare).recycle();
+        let decoded = match &mut self.codec {
+            Some(codec) => codec.decode(frame, now.wall, &mut events),
+            None => Ok(()),
+        };
+        match decoded {
+            Ok(()) => self.events(&mut events, now, reply),
+            Err(error) => self.refuse(&error),
+        }
+        self.spare = events.recycle();
+    }
+
+    /// Takes the events of one frame. The ticks of one instrument that follow each other are one change.
+    pub fn events(&mut self, events: &mut Events<'_>, now: Moment, mut reply: impl FnMut(Cow<'static, str>)) {
+        for event in events.iter_mut() {
+            self.check_time(event, now);
+        }
+        let mut rest = events.iter().as_slice();
+        while let Some(first) = rest.first() {
+            let Some(wire) = ticked_wire(first) else {
+                self.other(first, &mut reply);
+                rest = &rest[1..];
+                continue;
+            };
+            let same = rest.iter().take_while(|event| ticked_wire(event) == Some(wire)).count();
+            let (batch, others) = rest.split_at(same);
+            self.ticks(wire, batch, now);
+            rest = others;
+        }
+    }
+
+    fn ticks(&mut self, wire: &str, batch: &[Event<'_>], now: Moment) {
+        let (feed, counters) = (&self.feed, &self.counters);
+        let sources = self.latest.catalogue().sources(feed.venue(), wire);
+        if sources.is_empty() {
+            counters.ignored("unknown_symbol").inc_by(batch.len() as u64);
+            return;
+        }
+        let mut any = false;
+        for (position, &source) in sources.iter().enumerate() {
+            self.latest.apply(source, batch, now, |event, effect| {
+                // Several symbols may have this source; its ticks are counted once.
+                if position == 0 {
+                    any |= effect == Effect::Taken;
+                    counters.tick(feed, event, effect, now);
+                }
+            });
+        }
+        if any {
+            feed.enter(FeedState::Live);
+        }
+    }
+
+    fn other(&self, event: &Event<'_>, reply: &mut impl FnMut(Cow<'static, str>)) {
+        match event {
+            Event::Gap { wire, missing } => {
+                let venue = ByVenue::from(self.feed.venue());
+                self.counters.metrics.gaps.get_or_create(&venue).inc();
+                self.feed.count(|counts| counts.gaps += 1);
+                warn!(venue = %self.feed.venue(), %wire, missing, "ticks were lost");
+            }
+            Event::Reply(text) => reply(text.clone()),
+            Event::Acknowledged { .. } => self.feed.acknowledged(),
+            Event::Refused { wire, reason } => {
+                warn!(venue = %self.feed.venue(), wire = wire.as_deref(), %reason, "a subscription was refused");
+                self.feed.refused(wire.as_deref(), reason);
+            }
+            // Drivers that have a connection to replace look for this themselves; for the others it means nothing.
+            _ => {}
+        }
+    }
+
+    /// A time that cannot be is no time.
+    fn check_time(&self, event: &mut Event<'_>, now: Moment) {
+        let time = match event {
+            Event::Trade(trade) => &mut trade.ts_event,
+            Event::Quote(quote) => &mut quote.ts_event,
+            Event::Summary(summary) => &mut summary.ts_event,
+            Event::Status(status) => &mut status.ts_event,
+            _ => return,
+        };
+        if time.is_some_and(|time| !is_plausible(time, now.wall)) {
+            *time = None;
+            let venue = ByVenue::from(self.feed.venue());
+            self.counters.metrics.times_refused.get_or_create(&venue).inc();
+        }
+    }
+
+    fn refuse(&mut self, error: &DecodeError) {
+        let venue = self.feed.venue();
+        self.counters.metrics.frames_refused.get_or_create(&venue.into()).inc();
+        self.feed.count(|counts| counts.frames_refused += 1);
+        let kind = error.to_string();
+        if self.logged.len() < KINDS_LOGGED_MAX && !self.logged.contains(&kind) {
+            let error = error as &dyn std::error::Error;
+            warn!(%venue, error, "a frame was not understood; others of this kind are only counted");
+            self.logged.insert(kind);
+        }
+    }
+}
+
+impl Counters {
+    fn new(metrics: Arc<Metrics>, venue: Venue) -> Self {
+        let ticks = |kind| metrics.ticks.get_or_create(&ByKind { venue: VenueLabel(venue), kind }).clone();
+        let (trades, quotes, tickers, statuses) =
+            (ticks("trade"), ticks("quote"), ticks("ticker"), ticks("status"));
+        let frames = metrics.frames.get_or_create(&venue.into()).clone();
+        let lag = metrics.feed_lag.get_or_create(&venue.into()).clone();
+        Self { venue, frames, lag, trades, quotes, tickers, statuses, metrics }
+    }
+
+    fn ignored(&self, reason: &'static str) -> Counter {
+        let labels = ByVenueReason { venue: VenueLabel(self.venue), reason };
+        self.metrics.ticks_ignored.get_or_create(&labels).clone()
+    }
+
+    fn tick(&self, feed: &Feed, event: &Event<'_>, effect: Effect, now: Moment) {
+        let (ts_event, taken) = match event {
+            Event::Trade(trade) => (trade.ts_event, &self.trades),
+            Event::Quote(quote) => (quote.ts_event, &self.quotes),
+            Event::Summary(summary) => (summary.ts_event, &self.tickers),
+            _ => (None, &self.statuses),
+        };
+        match effect {
+            Effect::Taken => {
+                taken.inc();
+                feed.ticked(ts_event, now);
+                if let Some(event) = ts_event {
+                    self.lag.observe(seconds(now.wall.0.saturating_sub(event.0)));
+                }
+            }
+            Effect::Late => _ = self.ignored("late").inc(),
+            Effect::Backfill => _ = self.ignored("backfill").inc(),
+            Effect::Duplicate => {
+                self.metrics.duplicates.get_or_create(&self.venue.into()).inc();
+                feed.count(|counts| counts.duplicates += 1);
+            }
+        }
+    }
+}
+
+/// The wire name of a tick; `None` for what is no tick.
+fn ticked_wire<'e>(event: &'e Event<'_>) -> Option<&'e str> {
+    match event {
+        Event::Trade(trade) => Some(&trade.wire),
+        Event::Quote(quote) => Some(&quote.wire),
+        Event::Summary(summary) => Some(&summary.wire),
+        Event::Status(status) => Some(&status.wire),
+        _ => None,
+    }
+}
+
+fn is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
+    let ahead = i64::try_from(TIME_AHEAD_MAX.as_nanos()).unwrap_or(i64::MAX);
+    time >= TIME_MIN && time.0 <= now.0.saturating_add(ahead)
+}
+
+/// For a histogram: a duration, not a price.
+#[expect(clippy::cast_precision_loss, reason = "a lag of days may lose nanoseconds")]
+fn seconds(nanos: i64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m50_a_time_before_2000_or_a_minute_ahead_is_none() {
+        let now = UnixNanos(1_790_000_000_000_000_000);
+        let ahead = |secs: i64| UnixNanos(now.0 + secs * 1_000_000_000);
+        assert!(is_plausible(now, now) && is_plausible(ahead(60), now) && is_plausible(TIME_MIN, now));
+        assert!(!is_plausible(ahead(61), now) && !is_plausible(UnixNanos(0), now));
+        assert!(!is_plausible(UnixNanos(TIME_MIN.0 - 1), now));
+    }
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+// In the order of the data path; then what holds it together.
+pub mod ingest;
+pub mod recording;
+
+pub mod catalogue;
+pub mod consolidate;
+pub mod latest;
+pub mod ticker;
+
+pub mod fanout;
+pub mod fields;
+
+pub mod http;
+
+pub mod app;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod metrics;
+mod process;

@@ -1,0 +1,239 @@
+//! Arguments, logging, exit code; nothing else.
+
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tickcast::app::{self, Drive};
+use tickcast::catalogue::Catalogue;
+use tickcast::commands::{check, decode};
+use tickcast::config::{self, Config};
+use tickcast::http::server;
+use tickcast::ingest::replay::{self, Speed};
+use tickcast_feeds::Venue;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Streams stock and crypto prices to browsers over server-sent events.
+///
+/// Without a command it serves; without a config it serves the built-in demo on http://127.0.0.1:8080, with
+/// simulated prices and no network.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed while running, 2 wrong arguments or config.\n\
+    Logs go to stderr; RUST_LOG sets their level (such as RUST_LOG=debug).")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service.
+    Serve(Serve),
+    /// Reads a recording and prints one JSON line per market event: what a feed really says.
+    Decode(Decode),
+    /// Loads the config, prints every mistake with its line, then the plan.
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The config [default: the built-in demo].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on, before the config's.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Plays a recording instead of the config's feeds. Without a config its instruments are those it speaks of.
+    #[arg(long, value_name = "FILE", requires = "venue")]
+    replay: Option<PathBuf>,
+    /// Whose frames the recording holds.
+    #[arg(long, value_name = "VENUE", requires = "replay", value_parser = venue_with_frames)]
+    venue: Option<Venue>,
+    /// How many times as fast as it was recorded, such as 1 or 10, or `max`.
+    #[arg(long, value_name = "N|max", requires = "replay", default_value = "1")]
+    speed: Speed,
+    /// Begins again at the end of the recording.
+    #[arg(long = "loop", requires = "replay")]
+    repeat: bool,
+}
+
+#[derive(Debug, Args)]
+struct Decode {
+    /// Whose frames they are.
+    #[arg(long, value_name = "VENUE", value_parser = venue_with_frames)]
+    venue: Venue,
+    /// The recording [default: standard input].
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// The config [default: the built-in demo].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What went wrong, by whose doing.
+enum Failure {
+    /// Wrong arguments or config: exit code 2.
+    Usage(String),
+    /// Failed while running: exit code 1.
+    Run(String),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.log_format);
+    let result = match cli.command {
+        None => serve(cli.serve),
+        Some(Command::Serve(args)) => serve(args),
+        Some(Command::Decode(args)) => run_decode(&args),
+        Some(Command::Check(args)) => run_check(&args),
+    };
+    let (code, message) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Run(message)) => (1, message),
+        Err(Failure::Usage(message)) => (2, message),
+    };
+    // Nothing can be done where stderr is gone.
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::from(code)
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn serve(args: Serve) -> Result<(), Failure> {
+    let (mut config, drive) = match (args.replay, args.venue) {
+        (Some(path), Some(venue)) => {
+            let config = replay_config(args.config.as_deref(), &path, venue)?;
+            (config, Drive::Replay(replay::Options { path, venue, speed: args.speed, repeat: args.repeat }))
+        }
+        _ => (load(args.config.as_deref(), None)?, Drive::Feeds),
+    };
+    if let Some(listen) = args.listen {
+        config.http.listen = listen;
+    }
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let address = config.http.listen;
+        let listener = server::bind(address)
+            .map_err(|error| Failure::Run(format!("could not listen on {address}: {error}")))?;
+        let stop = stop_signal().map_err(|error| Failure::Run(format!("no signals: {error}")))?;
+        let address = listener.local_addr().unwrap_or(address);
+        // Whoever started us without looking at stdout can do without this line.
+        let _ = writeln!(io::stdout(), "tickcast {} is at {}", env!("CARGO_PKG_VERSION"), url(address));
+        app::run(config, drive, listener, stop).await.map_err(|error| Failure::Run(error.to_string()))
+    })
+}
+
+/// The address as one can open it: nobody's browser opens `0.0.0.0`.
+fn url(address: SocketAddr) -> String {
+    match address {
+        _ if address.ip().is_unspecified() => format!("http://localhost:{}/", address.port()),
+        _ => format!("http://{address}/"),
+    }
+}
+
+/// SIGTERM, or Ctrl-C.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The config of a replay: the one given, or one of the instruments that the recording speaks of.
+fn replay_config(config: Option<&Path>, recording: &Path, venue: Venue) -> Result<Config, Failure> {
+    let unreadable = |error| Failure::Usage(format!("{}: {error}", recording.display()));
+    if config.is_some() {
+        File::open(recording).map_err(unreadable)?;
+        return load(config, Some(venue));
+    }
+    let instruments = replay::instruments(recording, venue).map_err(unreadable)?;
+    if instruments.is_empty() {
+        return Err(Failure::Usage(format!("{}: nothing in it is a price of {venue}", recording.display())));
+    }
+    Ok(Config { instruments, ..Config::default() })
+}
+
+/// Loads a config. For a replay its venue counts as switched on, whatever the config says.
+fn load(path: Option<&Path>, replayed: Option<Venue>) -> Result<Config, Failure> {
+    let (text, origin) = match path {
+        None => (config::demo().to_owned(), "the built-in demo".to_owned()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+            (text, path.display().to_string())
+        }
+    };
+    // A variable that is not UTF-8 cannot be one of ours.
+    let own = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let on = replayed.map(|venue| {
+        (format!("TICKCAST__FEEDS__{}__ENABLED", venue.name().to_uppercase()), "true".to_owned())
+    });
+    let config = config::load(&text, &origin, own.chain(on))
+        .map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
+    let live = Venue::ALL.iter().filter(|&&venue| venue != Venue::Sim && config.feeds.is_on(venue));
+    match live.map(|venue| venue.name()).collect::<Vec<_>>().join(", ") {
+        names if !names.is_empty() && replayed.is_none() => Err(Failure::Usage(format!(
+            "{origin}: [feeds] {names}: this version has no live connections yet; use the simulator or --replay"
+        ))),
+        _ => Ok(config),
+    }
+}
+
+fn run_decode(args: &Decode) -> Result<(), Failure> {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let result = match &args.file {
+        None => decode::run(args.venue, io::stdin().lock(), &mut out, &mut err),
+        Some(path) => {
+            let file =
+                File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+            decode::run(args.venue, BufReader::new(file), &mut out, &mut err)
+        }
+    };
+    result.map(drop).map_err(|error| Failure::Run(format!("decode: {error}")))
+}
+
+fn run_check(args: &Check) -> Result<(), Failure> {
+    let config = load(args.config.as_deref(), None)?;
+    let catalogue = Catalogue::new(config.instruments.clone());
+    check::run(&config, &catalogue, &mut io::stdout().lock())
+        .map_err(|error| Failure::Run(format!("check: {error}")))
+}
+
+/// A venue that sends frames; the simulator makes prices without.
+fn venue_with_frames(text: &str) -> Result<Venue, String> {
+    let with_frames: Vec<&str> =
+        Venue::ALL.iter().filter(|v| v.profile().is_some()).map(|v| v.name()).collect();
+    let venue = text.parse::<Venue>().ok().filter(|venue| venue.profile().is_some());
+    venue.ok_or_else(|| format!("expected one of {}", with_frames.join(", ")))
+}

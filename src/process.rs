@@ -1,0 +1,59 @@
+//! What this process uses, as Prometheus' standard `process_*` metrics, read from Linux' `/proc`. Elsewhere
+//! there are none.
+
+use std::fs;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// Reads the figures whenever metrics are asked for.
+#[derive(Debug)]
+pub(crate) struct Usage;
+
+/// Clock ticks a second in `/proc/self/stat`: 100 on every Linux that Rust runs on (`USER_HZ`, proc(5)).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl Collector for Usage {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        if let Some(seconds) = cpu_seconds() {
+            let cpu = ConstCounter::new(seconds);
+            let about = "User and system CPU time spent in seconds";
+            cpu.encode(encoder.encode_descriptor("process_cpu_seconds", about, None, cpu.metric_type())?)?;
+        }
+        let mut gauge = |name: &str, about: &str, value: Option<i64>| -> Result<(), std::fmt::Error> {
+            let Some(value) = value else { return Ok(()) };
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)
+        };
+        gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident_bytes())?;
+        gauge("process_open_fds", "Number of open file descriptors", open_descriptors())?;
+        gauge("process_max_fds", "Maximum number of open file descriptors", descriptors_max())
+    }
+}
+
+fn cpu_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The command name may hold blanks; it ends at the last parenthesis. utime and stime are fields 14 and 15.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<f64>().ok()?, fields.next()?.parse::<f64>().ok()?);
+    Some((user + system) / TICKS_PER_SECOND)
+}
+
+fn resident_bytes() -> Option<i64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<i64>().ok()?.checked_mul(1024)
+}
+
+fn open_descriptors() -> Option<i64> {
+    // The listing itself holds one.
+    i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1)).ok()
+}
+
+fn descriptors_max() -> Option<i64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
