@@ -27,6 +27,23 @@ const FIXTURES: &[(Venue, &str)] = &[
     (Venue::Binance, "mini_ticker"),
     (Venue::Binance, "ticker"),
     (Venue::Binance, "depth"),
+    (Venue::Bitfinex, "trade"),
+    (Venue::Bitfinex, "ticker"),
+    (Venue::Bitfinex, "book"),
+    (Venue::Bitfinex, "heartbeat"),
+    (Venue::Bitstamp, "trade"),
+    (Venue::Bitstamp, "quote"),
+    (Venue::Bybit, "trade"),
+    (Venue::Bybit, "trade_block"),
+    (Venue::Bybit, "quote"),
+    (Venue::Bybit, "ticker"),
+    (Venue::Gemini, "trade"),
+    (Venue::Gemini, "quote"),
+    (Venue::Okx, "trade"),
+    (Venue::Okx, "trade_swap"),
+    (Venue::Okx, "quote"),
+    (Venue::Okx, "ticker"),
+    (Venue::Okx, "depth"),
     (Venue::Coinbase, "match"),
     (Venue::Coinbase, "ticker"),
     (Venue::Coinbase, "heartbeat"),
@@ -35,14 +52,52 @@ const FIXTURES: &[(Venue, &str)] = &[
     (Venue::Kraken, "ticker"),
     (Venue::Kraken, "heartbeat"),
     (Venue::Kraken, "book"),
+    (Venue::CoinbaseAdvanced, "trades_snapshot"),
+    (Venue::CoinbaseAdvanced, "trades_newest_first"),
+    (Venue::CoinbaseAdvanced, "ticker"),
+    (Venue::CryptoCom, "trades"),
+    (Venue::CryptoCom, "ticker"),
+    (Venue::GateIo, "trade"),
+    (Venue::GateIo, "book_ticker"),
+    (Venue::GateIo, "ticker"),
+    (Venue::Hyperliquid, "trades_users"),
+    (Venue::Hyperliquid, "bbo"),
+    (Venue::Hyperliquid, "context"),
+    (Venue::KuCoin, "trade"),
+    (Venue::KuCoin, "ticker"),
+    (Venue::KuCoin, "classic_match"),
+    (Venue::KuCoin, "classic_ticker"),
+    (Venue::Alpaca, "trade"),
+    (Venue::Alpaca, "quote"),
+    (Venue::Alpaca, "trades_conditions"),
+    (Venue::Finnhub, "trade"),
+    (Venue::Finnhub, "trades_conditions"),
+    (Venue::Polygon, "trade"),
+    (Venue::Polygon, "quote"),
+    (Venue::Polygon, "bar_second"),
+    (Venue::Tiingo, "quote"),
+    (Venue::Tiingo, "trade"),
+    (Venue::TwelveData, "price"),
+    (Venue::Upbit, "trade"),
+    (Venue::Upbit, "orderbook"),
+    (Venue::Upbit, "ticker"),
 ];
 
 /// Whole recordings, everything the venue sent.
 const CAPTURES: &[(Venue, &str)] = &[
     (Venue::Binance, "binance/2026-07-07_spot_trade_depth_live.jsonl"),
+    (Venue::BinanceUs, "binance_us/2021-10-12_spot_bookticker_aggtrade_kline_depth.jsonl"),
+    (Venue::Bitfinex, "bitfinex/2021-04-17_ticker_trades_book.jsonl"),
+    (Venue::Bitstamp, "bitstamp/2022-01-05_live_trades_diff_order_book.jsonl"),
+    (Venue::Bybit, "bybit/2026-09-03_v5_spot_orderbook1_trades.jsonl"),
+    (Venue::Gemini, "gemini/2021-06-24_v2_l2_updates_trade.jsonl"),
+    (Venue::Okx, "okx/2022-05-13_tickers_trades_books.jsonl"),
     (Venue::Coinbase, "coinbase_exchange/2026-07-07_live_part1.jsonl"),
     (Venue::Coinbase, "coinbase_exchange/2021-04-17_ticker_matches_level2.jsonl"),
     (Venue::Kraken, "kraken_v2/2026-07-07_book_trade_live.jsonl"),
+    (Venue::KuCoin, "kucoin/2021-04-25_ticker_match_level2_candles.jsonl"),
+    (Venue::GateIo, "gateio/2021-04-22_v4_tickers_trades_book.jsonl"),
+    (Venue::Upbit, "upbit/2021-04-17_simple_trade_orderbook.jsonl"),
 ];
 
 fn decode(criterion: &mut Criterion) {
@@ -57,7 +112,7 @@ fn decode(criterion: &mut Criterion) {
             BenchmarkId::new(format!("{venue}/{name}"), "codec"),
             &frames,
             |bencher, frames| {
-                let mut codec = venue.codec().expect("a venue with frames");
+                let mut codec = connected(venue);
                 bencher.iter(|| all(&mut *codec, frames));
             },
         );
@@ -112,6 +167,20 @@ fn captures(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// A codec that knows what the numbers in the fixtures stand for, where a venue numbers its channels.
+fn connected(venue: Venue) -> Box<dyn Codec> {
+    let mut codec = venue.codec().expect("a venue with frames");
+    if venue == Venue::Bitfinex {
+        for name in ["subscribed_ticker", "subscribed_trades", "subscribed_book"] {
+            let path = workspace().join(format!("feeds/fixtures/{venue}/{name}.json"));
+            let frame = std::fs::read_to_string(path).expect("a fixture of the repository");
+            let named = codec.decode(Frame::Text(&frame), UnixNanos(0), &mut Events::default());
+            named.expect("a good frame");
+        }
+    }
+    codec
 }
 
 fn all(codec: &mut dyn Codec, frames: &[String]) -> usize {

@@ -5,7 +5,7 @@
 //! flush. `sockets`: 1,000 real connections over loopback, server and clients in this process; each iteration
 //! updates one symbol and waits until all clients have it. Throughput counts delivered messages.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench may panic")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a bench may panic, and owns its tasks by its runtime")]
 
 mod support;
 

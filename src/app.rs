@@ -16,7 +16,9 @@ use crate::config::Config;
 use crate::fanout::{Bells, Fanout};
 use crate::http::sse::Epoch;
 use crate::http::{self, cors::Cors, limits::Limits};
-use crate::ingest::{Board, Feed, FeedState, Pipeline, replay, sim};
+use crate::ingest::dial::Network;
+use crate::ingest::supervisor::{self, Setup, Surroundings};
+use crate::ingest::{Board, Feed, FeedState, Pipeline, record, replay, sim};
 use crate::latest::Latest;
 use crate::metrics::Metrics;
 
@@ -24,6 +26,8 @@ use crate::metrics::Metrics;
 const SWEEP: Duration = Duration::from_millis(200);
 /// How often clients without a stream are forgotten.
 const FORGET: Duration = Duration::from_secs(10);
+/// How long venues have for their part of a good-bye.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// The simulator never is silent by intention: at its slowest rate a symbol changes every few minutes.
 const SIM_SILENCE_MIN: Duration = Duration::from_secs(10);
 
@@ -44,6 +48,31 @@ pub enum AppError {
     TaskEnded,
 }
 
+/// The long-lived tasks.
+#[derive(Debug, Default)]
+struct Tasks {
+    /// None of these ends before we stop.
+    own: JoinSet<()>,
+    /// Nor one of these, and each has good-byes to say.
+    venues: JoinSet<()>,
+    /// These end with the venues, or where a disk fails, which stops nothing else.
+    writers: JoinSet<()>,
+}
+
+impl Tasks {
+    /// Waits a moment for whoever has something to finish, and cuts the rest.
+    async fn stop(mut self) {
+        for (tasks, what) in [(&mut self.venues, "venues"), (&mut self.writers, "recordings")] {
+            let ended = async { while tasks.join_next().await.is_some() {} };
+            if timeout(CLOSE_MAX, ended).await.is_err() {
+                warn!(what, "not ended in time and cut");
+            }
+            tasks.abort_all();
+        }
+        self.own.shutdown().await;
+    }
+}
+
 /// Runs the service on a listener until `stop`, then lets its streams say good-bye.
 ///
 /// # Errors
@@ -57,7 +86,7 @@ pub async fn run(
 ) -> Result<(), AppError> {
     let closing = CancellationToken::new();
     let drain_max = config.http.drain_max;
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::default();
     let server = start(config, drive, listener, &closing, &mut tasks);
     tokio::pin!(server);
     let result = tokio::select! {
@@ -65,8 +94,12 @@ pub async fn run(
             info!("stopping");
             Ok(())
         }
-        Some(ended) = tasks.join_next() => {
+        Some(ended) = tasks.own.join_next() => {
             error!(?ended, "a task ended by itself; stopping");
+            Err(AppError::TaskEnded)
+        }
+        Some(ended) = tasks.venues.join_next() => {
+            error!(?ended, "a venue's task ended by itself; stopping");
             Err(AppError::TaskEnded)
         }
         () = &mut server => Err(AppError::TaskEnded),
@@ -75,7 +108,7 @@ pub async fn run(
     if timeout(drain_max, server).await.is_err() {
         warn!("some streams did not end in time and are cut");
     }
-    tasks.shutdown().await;
+    tasks.stop().await;
     result
 }
 
@@ -85,7 +118,7 @@ fn start(
     drive: Drive,
     listener: TcpListener,
     closing: &CancellationToken,
-    tasks: &mut JoinSet<()>,
+    tasks: &mut Tasks,
 ) -> impl Future<Output = ()> + use<> {
     let metrics = Arc::new(Metrics::default());
     let board = Board::new(Arc::clone(&metrics));
@@ -100,32 +133,61 @@ fn start(
         Drive::Replay(options) => {
             let venue = options.venue;
             let feed = board.add(venue, options.path.display().to_string(), catalogue.wires(venue).len());
-            let pipeline = Pipeline::new(feed.clone(), latest.clone(), Arc::clone(&metrics));
+            let pipeline = Pipeline::recorded(feed.clone(), latest.clone(), Arc::clone(&metrics));
             feeds.push(feed.clone());
-            tasks.spawn(replay::run(options, feed, latest.clone(), pipeline));
+            tasks.own.spawn(replay::run(options, feed, latest.clone(), pipeline));
         }
         Drive::Feeds => {
             if let Some(sim) = config.feeds.sim.as_ref().filter(|sim| sim.enabled) {
                 let wires: Vec<String> = catalogue.wires(Venue::Sim).into_iter().map(str::to_owned).collect();
                 let feed = board.add(Venue::Sim, "sim".to_owned(), wires.len());
+                feed.all_acknowledged();
                 let pipeline = Pipeline::new(feed.clone(), latest.clone(), Arc::clone(&metrics));
                 feeds.push(feed);
-                tasks.spawn(sim::run(sim.seed, wires, sim.interval(), pipeline));
+                tasks.own.spawn(sim::run(sim.seed, wires, sim.interval(), pipeline));
             }
+            let around = Surroundings {
+                latest: latest.clone(),
+                board: board.clone(),
+                metrics: Arc::clone(&metrics),
+                dial: Arc::new(Network::new()),
+                closing: closing.clone(),
+            };
+            connect(&config, &around, tasks);
         }
     }
 
     let hub = fanout.clone();
-    tasks.spawn(async move { hub.run().await });
-    tasks.spawn(watch(latest, feeds, running));
+    tasks.own.spawn(async move { hub.run().await });
+    tasks.own.spawn(watch(latest, feeds, running));
     let limits = Arc::new(Limits::new(config.limits, config.http.trusted_proxies.clone()));
-    tasks.spawn(forget(Arc::clone(&limits)));
+    tasks.own.spawn(forget(Arc::clone(&limits)));
 
     let cors = Arc::new(Cors::new(&config.http.cors_origins));
     let (stream, http) = (Arc::new(config.stream), Arc::new(config.http));
     let closing = closing.clone();
     let state = http::State { fanout, board, limits, metrics, cors, stream, http, closing: closing.clone() };
     http::server::serve(listener, state, closing)
+}
+
+/// Starts a task for each venue that is on, and what records its frames.
+fn connect(config: &Config, around: &Surroundings, tasks: &mut Tasks) {
+    let catalogue = around.latest.catalogue();
+    for venue in live(config).filter(|&venue| !catalogue.wires(venue).is_empty()) {
+        let Some(setup) = config.feeds.feed(venue).and_then(|feed| Setup::of(venue, feed)) else { continue };
+        let recorder = config.record.clone().map(|config| {
+            let (recorder, writer) = record::recorder(venue, config, &around.metrics);
+            // It ends with its last recorder, and where the disk fails: the service goes on without.
+            tasks.writers.spawn_blocking(move || writer.run());
+            recorder
+        });
+        tasks.venues.spawn(supervisor::run(setup, around.clone(), recorder));
+    }
+}
+
+/// The venues with sockets that are on.
+fn live(config: &Config) -> impl Iterator<Item = Venue> {
+    Venue::ALL.iter().copied().filter(|&venue| venue != Venue::Sim && config.feeds.is_on(venue))
 }
 
 /// The feeds that run, and how long each may be silent.
@@ -140,7 +202,8 @@ fn running(config: &Config, drive: &Drive) -> Vec<(Venue, Duration)> {
             let sim = config.feeds.sim.as_ref().filter(|sim| sim.enabled);
             let own =
                 |sim: &crate::config::Sim| sim.silence_max.unwrap_or(SIM_SILENCE_MIN.max(sim.interval() * 3));
-            sim.map(|sim| (Venue::Sim, own(sim))).into_iter().collect()
+            let sim = sim.map(|sim| (Venue::Sim, own(sim)));
+            sim.into_iter().chain(live(config).map(|venue| (venue, silence(venue)))).collect()
         }
     }
 }
@@ -159,7 +222,7 @@ async fn watch(latest: Latest, feeds: Vec<Feed>, limits: Vec<(Venue, Duration)>)
             if silent && feed.state() == FeedState::Live {
                 warn!(venue = %feed.venue(), "no tick for too long");
                 feed.enter(FeedState::Silent);
-                latest.feed(feed.venue(), false, now);
+                latest.down(feed.venue(), &latest.catalogue().wires(feed.venue()), now);
             }
         }
         latest.sweep(now);

@@ -17,8 +17,14 @@ pub fn now() -> Moment {
 
 /// The system's clock.
 pub fn wall() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = system().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The system's clock as dates in headers are compared with it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+pub fn system() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Tokio's clock for rate limits.

@@ -7,11 +7,15 @@ mod instrument;
 mod mistake;
 pub mod near;
 mod parse;
+mod proxy;
 mod rules;
+mod secret;
 mod section;
 mod tree;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -19,9 +23,11 @@ use ipnet::IpNet;
 pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
 pub use instrument::{Class, Instrument, PriceRule, Source, StaleAfter};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use proxy::{Proxy, ProxyKind};
+pub use secret::{Key, Secret};
 
 use instrument::Draft;
-use parse::{duration, network, origin, socket_address, whole};
+use parse::{duration, folder, network, origin, socket_address, whole};
 use section::Section;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -42,6 +48,19 @@ pub struct Config {
     pub limits: Limits,
     /// `[http]`.
     pub http: Http,
+    /// `[record]`: keeps raw frames. Default: off.
+    pub record: Option<Record>,
+}
+
+/// Where raw frames are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The folder, made where it is missing. Required.
+    pub dir: PathBuf,
+    /// Another file is begun at this size, compressed. 1 kB to 1 TB. Default: 256 MiB.
+    pub bytes_max: u64,
+    /// Files kept of each venue, the one being written not counted. From 1. Default: 16.
+    pub files_max: usize,
 }
 
 /// What a stream does when its client asks for nothing else.
@@ -118,16 +137,18 @@ pub fn load(
             return mistakes.or(Config::default());
         }
     };
-    env::overlay(&mut root, env, &mut mistakes);
+    let env: HashMap<String, String> = env.collect();
+    env::overlay(&mut root, &env, &mut mistakes);
     let top = |top: &mut Section<'_>| {
         let drafts = top.tables("instrument", Draft::read);
         let mistakes_before = top.mistakes();
-        let feeds = top.table("feeds", Feeds::read).unwrap_or_default();
+        let feeds = top.table("feeds", |section| Feeds::read(section, &env)).unwrap_or_default();
         let is_feeds_right = top.mistakes() == mistakes_before;
         let stream = top.table("stream", Stream::read).unwrap_or_default();
         let limits = top.table("limits", Limits::read).unwrap_or_default();
         let http = top.table("http", Http::read).unwrap_or_default();
-        (drafts, Config { instruments: Vec::new(), feeds, stream, limits, http }, is_feeds_right)
+        let record = top.table("record", Record::read).flatten();
+        (drafts, Config { instruments: Vec::new(), feeds, stream, limits, http, record }, is_feeds_right)
     };
     let (drafts, mut config, is_feeds_right) =
         Section::read(String::new(), Place::Line(1), &root, &mut mistakes, top);
@@ -221,6 +242,15 @@ impl Http {
             section.add(&place, "drain_max", problem);
         }
         http
+    }
+}
+
+impl Record {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let dir = section.required("dir", folder);
+        let bytes_max = section.get("bytes_max", 256 << 20, whole(1_000..=1_000_000_000_000));
+        let files_max = section.get("files_max", 16, whole(1..=1_000_000));
+        Some(Self { dir: dir?, bytes_max, files_max })
     }
 }
 

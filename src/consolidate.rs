@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
-use tickcast_feeds::{Price, Quote, Size, Summary, Top, Trade, UnixNanos, Venue};
+use tickcast_feeds::hours::{self, Phase};
+use tickcast_feeds::{LastKind, Price, Quote, Size, Summary, Top, Trade, UnixNanos, Venue};
 
 use crate::config::{PriceRule, StaleAfter};
 use crate::ticker::{self, Figures, Part, Session, SourceView, Status, Ticker};
@@ -40,8 +41,15 @@ pub struct Source {
     top: Top,
     top_sequence: Option<u64>,
     top_event: Option<UnixNanos>,
+    /// Of regular trading.
     last: Option<Last>,
+    /// Outside regular hours: it can make the price, and is never `last`.
+    extended: Option<Last>,
+    /// What it costs by this source, as judged last.
+    price: Option<Price>,
     figures: Figures,
+    /// The day whose figures these are, where the market has hours.
+    trading_date: Option<hours::Date>,
     halted: bool,
     /// Whether its connection is open and ticking.
     up: bool,
@@ -62,6 +70,7 @@ struct Last {
     size: Option<Size>,
     ts_event: Option<UnixNanos>,
     id: Option<u64>,
+    ts_recv: UnixNanos,
     /// From the venue's summary: good until the first trade comes.
     summary: bool,
 }
@@ -77,6 +86,14 @@ pub enum Effect {
     Duplicate,
     /// A past trade sent at subscribe: it moves nothing.
     Backfill,
+    /// A print that sets no last price. It may have widened the day's range.
+    Ineligible,
+}
+
+impl Last {
+    fn time(&self) -> UnixNanos {
+        self.ts_event.unwrap_or(self.ts_recv)
+    }
 }
 
 impl Source {
@@ -89,7 +106,10 @@ impl Source {
             top_sequence: None,
             top_event: None,
             last: None,
+            extended: None,
+            price: None,
             figures: Figures::default(),
+            trading_date: None,
             halted: false,
             up: false,
             newest: None,
@@ -105,20 +125,28 @@ impl Source {
         self.venue
     }
 
-    /// Forgets everything that was said.
+    /// Forgets everything that was said. The market's day goes on.
     pub fn restart(&mut self) {
-        *self = Self::new(self.venue, self.silence_max);
+        *self = Self { trading_date: self.trading_date, ..Self::new(self.venue, self.silence_max) };
     }
 
-    /// Takes a print. Only a live one that is not older than the last moves it.
+    /// Takes a print. Only a live one that may set a last price, and is not older than that one, moves it.
     pub fn trade(&mut self, trade: &Trade<'_>, now: Moment) -> Effect {
         if trade.backfill {
             return Effect::Backfill;
         }
+        let slot = match trade.moves.last {
+            LastKind::Regular => &mut self.last,
+            LastKind::Extended => &mut self.extended,
+            LastKind::No => {
+                self.widen(trade);
+                return Effect::Ineligible;
+            }
+        };
         let id = trade.id.as_ref().and_then(tickcast_feeds::TradeId::number);
-        let last =
-            Last { price: trade.price, size: trade.size, ts_event: trade.ts_event, id, summary: false };
-        let known = self.last.filter(|known| !known.summary);
+        let (ts_event, ts_recv) = (trade.ts_event, now.wall);
+        let last = Last { price: trade.price, size: trade.size, ts_event, id, ts_recv, summary: false };
+        let known = slot.filter(|known| !known.summary);
         if let Some(known) = known {
             // The venue's time first, then its id: two trades of one microsecond are told apart by it.
             let order = order(known.ts_event, last.ts_event).then_with(|| order(known.id, last.id));
@@ -129,11 +157,18 @@ impl Source {
                 return Effect::Duplicate;
             }
         }
-        self.last = Some(last);
-        self.figures.high = self.figures.high.map(|high| high.max(trade.price));
-        self.figures.low = self.figures.low.map(|low| low.min(trade.price));
+        *slot = Some(last);
+        self.widen(trade);
         self.ticked(trade.ts_event, now);
         Effect::Taken
+    }
+
+    /// The day's range, where the venue has given one and the print is part of it.
+    fn widen(&mut self, trade: &Trade<'_>) {
+        if trade.moves.range {
+            self.figures.high = self.figures.high.map(|high| high.max(trade.price));
+            self.figures.low = self.figures.low.map(|low| low.min(trade.price));
+        }
     }
 
     /// Takes a best bid and ask.
@@ -165,7 +200,8 @@ impl Source {
         if let (Some(price), false) = (summary.last, from_trade) {
             let id = summary.id.as_ref().and_then(tickcast_feeds::TradeId::number);
             let size = summary.last_size;
-            self.last = Some(Last { price, size, ts_event: summary.ts_event, id, summary: true });
+            let (ts_event, ts_recv) = (summary.ts_event, now.wall);
+            self.last = Some(Last { price, size, ts_event, id, ts_recv, summary: true });
         }
         let figures = &mut self.figures;
         figures.open = summary.open.or(figures.open);
@@ -175,6 +211,17 @@ impl Source {
         figures.prev_close = summary.prev_close.or(figures.prev_close);
         self.ticked(summary.ts_event, now);
         Effect::Taken
+    }
+
+    /// Enters the market's day: with the first moment of a new one the last regular price is what changes are
+    /// counted from, and the old day's figures are void. A venue that has a word of its own says it after that.
+    pub fn enter(&mut self, trading_date: hours::Date) {
+        let before = self.trading_date.replace(trading_date);
+        if before.is_some_and(|before| before < trading_date) {
+            let close = self.last.filter(|last| !last.summary).map(|last| last.price);
+            let prev_close = close.or(self.figures.prev_close);
+            self.figures = Figures { prev_close, ..Figures::default() };
+        }
     }
 
     /// Takes the venue's word on a halt.
@@ -206,8 +253,22 @@ impl Source {
         self.fresh_since.get_or_insert(now.at);
     }
 
-    fn price(&self) -> Option<Price> {
-        self.last.map(|last| last.price).or_else(|| ticker::mid(&self.top))
+    /// The last regular price, the extended one where that is the newer, the mid where there is neither.
+    fn price_in(&self, hours: Option<hours::Session>) -> Option<Price> {
+        let last = match (self.last, self.extended) {
+            (Some(regular), Some(extended)) => {
+                let is_newer = regular.summary || order(Some(regular.time()), Some(extended.time())).is_lt();
+                // A print outside regular hours that is reported late says nothing about them, but until the
+                // day's first regular print it is the best there is: yesterday's close is older.
+                let is_due = hours.is_none_or(|hours| match hours.phase {
+                    Phase::Open => !regular.summary && regular.time() < hours.since,
+                    Phase::Pre | Phase::Post | Phase::Closed => true,
+                });
+                Some(if is_newer && is_due { extended } else { regular })
+            }
+            (regular, extended) => regular.or(extended),
+        };
+        last.map(|last| last.price).or_else(|| ticker::mid(&self.top))
     }
 
     /// How old its newest tick may be.
@@ -223,10 +284,11 @@ impl Source {
     }
 
     /// Its part if nothing else were there, and what it remembers of having been lost.
-    fn judge(&mut self, stale_after: StaleAfter, now: Instant) -> Part {
-        let fresh =
-            self.newest.is_some_and(|t| now.saturating_duration_since(t.at) <= self.age_max(stale_after));
-        let part = match (self.price(), self.up, fresh) {
+    fn judge(&mut self, rule: Rule, now: Instant) -> Part {
+        self.price = self.price_in(rule.hours);
+        let age_max = self.age_max(rule.stale_after);
+        let fresh = self.newest.is_some_and(|t| now.saturating_duration_since(t.at) <= age_max);
+        let part = match (self.price, self.up, fresh) {
             (None, ..) => Part::NoPrice,
             (_, false, _) => Part::Down,
             (_, _, false) => Part::Stale,
@@ -263,14 +325,26 @@ pub struct Rule {
     pub min_sources: usize,
     /// How old a source's newest tick may be.
     pub stale_after: StaleAfter,
-    /// The session while nobody says otherwise.
-    pub session: Session,
+    /// The market's session now; `None` where it trades day and night.
+    pub hours: Option<hours::Session>,
+}
+
+impl Rule {
+    /// The session while no venue says otherwise.
+    fn session(self) -> Session {
+        match self.hours.map(|hours| hours.phase) {
+            None | Some(Phase::Open) => Session::Open,
+            Some(Phase::Pre) => Session::Pre,
+            Some(Phase::Post) => Session::Post,
+            Some(Phase::Closed) => Session::Closed,
+        }
+    }
 }
 
 /// Makes one ticker of all sources. `before` is the ticker made last: its price stays where nothing is fresh.
 pub fn consolidate(sources: &mut [Source], rule: Rule, before: &Ticker, now: Moment) -> Ticker {
     let mut parts: SmallVec<[Part; 4]> =
-        sources.iter_mut().map(|source| source.judge(rule.stale_after, now.at)).collect();
+        sources.iter_mut().map(|source| source.judge(rule, now.at)).collect();
     let lead = match rule.price {
         PriceRule::Primary => primary(sources, &mut parts, before, now.at),
         PriceRule::Median => median(sources, &mut parts),
@@ -286,13 +360,15 @@ pub fn consolidate(sources: &mut [Source], rule: Rule, before: &Ticker, now: Mom
     };
     let halted = lead.is_some_and(|lead| sources[lead.source].halted)
         || lead.is_none() && sources.iter().any(|source| source.halted);
+    let session = rule.session();
     ticker.status = match (halted, lead.is_some(), degraded) {
         (true, ..) => Status::Halted,
+        (_, false, _) if session == Session::Closed => Status::Closed,
         (_, false, _) => Status::Stale,
         (_, _, true) => Status::Degraded,
         _ => Status::Live,
     };
-    ticker.session = if halted { Session::Halted } else { rule.session };
+    ticker.session = if halted { Session::Halted } else { session };
     ticker.sources = sources.iter().zip(&parts).map(|(source, &part)| source.view(part)).collect();
     ticker
 }
@@ -323,14 +399,14 @@ fn primary(sources: &[Source], parts: &mut [Part], before: &Ticker, now: Instant
             _ => Part::Standby,
         };
     }
-    sources[chosen].price().map(|price| Lead { source: chosen, price })
+    sources[chosen].price.map(|price| Lead { source: chosen, price })
 }
 
 /// The median of the fresh prices, without those that are too far from it.
 fn median(sources: &[Source], parts: &mut [Part]) -> Option<Lead> {
     let prices = |parts: &[Part]| -> SmallVec<[Decimal; 8]> {
         let used = sources.iter().zip(parts).filter(|&(_, &part)| part == Part::Used);
-        used.filter_map(|(source, _)| source.price()).map(Price::get).collect()
+        used.filter_map(|(source, _)| source.price).map(Price::get).collect()
     };
     let all = prices(parts);
     let middle = middle(all.clone())?;
@@ -341,7 +417,7 @@ fn median(sources: &[Source], parts: &mut [Part]) -> Option<Lead> {
         let limit = spread.checked_mul(Decimal::from(5)).unwrap_or(Decimal::MAX);
         let limit = limit.max(middle.checked_mul(Decimal::new(25, 4)).unwrap_or(Decimal::MAX));
         for (source, part) in sources.iter().zip(parts.iter_mut()) {
-            let far = source.price().is_some_and(|price| distance(price.get()) > limit);
+            let far = source.price.is_some_and(|price| distance(price.get()) > limit);
             if *part == Part::Used && far {
                 *part = Part::Outlier;
             }
@@ -371,7 +447,7 @@ fn from_source(source: &Source, price: Price, rule: Rule) -> Ticker {
         last: source.last.map(|last| last.price),
         last_size: source.last.and_then(|last| last.size),
         figures: source.figures,
-        session: rule.session,
+        session: rule.session(),
         status: Status::Live,
         ts_event: source.newest_event,
         ts_recv: source.newest.map(|newest| newest.wall),
@@ -382,10 +458,15 @@ fn from_source(source: &Source, price: Price, rule: Rule) -> Ticker {
 /// Nothing is fresh: the last known price stays, as it was.
 fn stale(sources: &[Source], before: &Ticker) -> Ticker {
     let mut ticker = before.clone();
+    // The day may have moved on meanwhile.
+    let own = sources.iter().find(|source| Some(source.venue) == ticker.venue && source.newest.is_some());
+    if let Some(source) = own {
+        ticker.figures = source.figures;
+    }
     // A source may have got its first price in the same breath in which its connection went down.
     if ticker.price.is_none() {
         if let Some((source, price)) =
-            sources.iter().find_map(|source| source.price().map(|price| (source, price)))
+            sources.iter().find_map(|source| source.price.map(|price| (source, price)))
         {
             (ticker.price, ticker.venue) = (Some(price), Some(source.venue));
         }
@@ -397,9 +478,12 @@ impl Source {
     fn view(&self, part: Part) -> SourceView {
         SourceView {
             venue: self.venue,
-            price: self.price(),
+            price: self.price,
             ts_recv: self.newest.map(|newest| newest.wall),
             part,
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

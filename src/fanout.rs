@@ -60,10 +60,12 @@ impl Fanout {
         Subscription::new(self.clone(), wanted)
     }
 
-    /// The place that a client's cursor names, if it is one of this run that has been reached.
+    /// The place that a client's cursor names, if it is one of this run that has been reached. Version 0 is none:
+    /// who got no further than `hello` has no snapshot yet.
     pub fn resume(&self, text: &str) -> Option<Cursor> {
         let cursor: Cursor = text.parse().ok()?;
-        (cursor.epoch == self.epoch && cursor.version <= self.latest.committed()).then_some(cursor)
+        let reached = (1..=self.latest.committed()).contains(&cursor.version);
+        (cursor.epoch == self.epoch && reached).then_some(cursor)
     }
 
     fn at(&self, version: u64) -> Cursor {
@@ -74,3 +76,6 @@ impl Fanout {
         self.latest.version(symbol) > version
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

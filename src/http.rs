@@ -81,7 +81,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
 
     let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
         |state: State, caller, query: Result<Params, Problem>, probe| match query {
-            Ok(_) if probe => prices::probe(),
+            Ok(params) if probe => prices::probe(&state, &params),
             Ok(params) => prices::open(&state, caller, &params, false),
             Err(problem) => problem.answer(),
         },
@@ -104,6 +104,8 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         let html = warp::reply::with_header(html, "content-security-policy", DASHBOARD_POLICY);
         warp::Reply::into_response(warp::reply::with_header(html, "cache-control", "no-cache"))
     });
+    let other_method_of_prices =
+        exactly("prices").map(|| Problem::method_not_allowed("GET, HEAD, POST, OPTIONS").answer());
 
     prices
         .or(prices_by_body)
@@ -121,6 +123,8 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         .or(metrics)
         .unify()
         .or(dashboard)
+        .unify()
+        .or(other_method_of_prices)
         .unify()
         .recover(|rejection: Rejection| std::future::ready(Ok::<_, Infallible>(refused(&rejection))))
         .unify()
@@ -202,7 +206,7 @@ fn answered(
 /// What no route took.
 fn refused(rejection: &Rejection) -> Answer {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        return Problem::method_not_allowed("GET, HEAD, OPTIONS (and POST on /prices)").answer();
+        return Problem::method_not_allowed("GET, HEAD, OPTIONS").answer();
     }
     let routes = "/, /prices, /prices/snapshot, /symbols, /feeds, /health/live, /health/ready, /metrics";
     Problem::new(

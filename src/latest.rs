@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
-use tickcast_feeds::{Event, Venue};
+use tickcast_feeds::{Event, Venue, hours};
 
 use crate::catalogue::{Catalogue, Entry, SourceRef, SymbolId};
 use crate::config::Class;
@@ -44,6 +44,8 @@ struct Row {
     /// Where each source of the catalogue is in `sources`.
     places: Vec<Option<usize>>,
     rule: Rule,
+    /// Whether it trades in the hours of US stocks, not day and night.
+    has_hours: bool,
     ticker: Ticker,
     changes: Changes,
     version: u64,
@@ -126,22 +128,25 @@ impl Latest {
                     }
                     _ => continue,
                 };
-                moved |= effect == Effect::Taken;
+                // A print that sets no last price may still widen the day's range.
+                moved |= matches!(effect, Effect::Taken | Effect::Ineligible);
                 told(event, effect);
             }
             moved
         });
     }
 
-    /// Notes that a venue's connection is open and ticking, or is not, and judges its symbols anew.
-    pub fn feed(&self, venue: Venue, up: bool, now: Moment) {
-        for id in self.shared.catalogue.ids() {
-            self.change(id, now, |row| {
-                let mut its_own = row.sources.iter_mut().filter(|source| source.venue() == venue).peekable();
-                let any = its_own.peek().is_some();
-                its_own.for_each(|source| source.up(up));
-                any
-            });
+    /// Notes that these instruments of a venue are no longer followed, because their connection is closed or
+    /// silent, and judges their symbols anew. Their next tick puts that right.
+    pub fn down(&self, venue: Venue, wires: &[impl AsRef<str>], now: Moment) {
+        for wire in wires {
+            for &source in self.shared.catalogue.sources(venue, wire.as_ref()) {
+                self.change(source.symbol, now, |row| {
+                    let Some(place) = row.places.get(source.index).copied().flatten() else { return false };
+                    row.sources[place].up(false);
+                    true
+                });
+            }
         }
     }
 
@@ -170,8 +175,10 @@ impl Latest {
         // Nothing panics under this lock that leaves a row half-made: the ticker is replaced as a whole.
         let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
         let version = shared.committed.load(Ordering::Relaxed) + 1;
-        let changed =
-            shared.rows.get_mut(&id).is_some_and(|mut row| alter(&mut row) && row.consolidate(version, now));
+        let changed = shared.rows.get_mut(&id).is_some_and(|mut row| {
+            row.enter(now);
+            alter(&mut row) && row.consolidate(version, now)
+        });
         if changed {
             // In this order: who reads `committed` and then finds a symbol's version unmoved has missed nothing.
             shared.versions[id.0 as usize].store(version, Ordering::SeqCst);
@@ -193,21 +200,32 @@ impl Row {
             Some(sources.len() - 1)
         });
         let places = places.collect();
-        // The simulator's stocks trade day and night; of a real one nothing is known before its venue speaks.
+        // The simulator's stocks trade day and night.
         let simulated = !sources.is_empty() && entry.sources.iter().all(|source| source.venue == Venue::Sim);
-        let always_open = entry.class == Class::Crypto || simulated;
-        let session = if always_open { Session::Open } else { Session::Unknown };
+        let has_hours = entry.class == Class::Stock && !simulated;
+        let session = if has_hours { Session::Unknown } else { Session::Open };
         let (price, min_sources, stale_after) = (entry.rule, entry.min_sources, entry.stale_after);
-        let rule = Rule { price, min_sources, stale_after, session };
+        let rule = Rule { price, min_sources, stale_after, hours: None };
         Self {
             sources,
             places,
             rule,
+            has_hours,
             ticker: Ticker::unknown(session),
             changes: Changes::all_at(0),
             version: 0,
             count: 0,
         }
+    }
+
+    /// Follows the market's clock, before anything that is said at this moment.
+    fn enter(&mut self, now: Moment) {
+        if !self.has_hours || self.rule.hours.is_some_and(|session| session.holds(now.wall)) {
+            return;
+        }
+        let session = hours::session_at(now.wall);
+        self.rule.hours = Some(session);
+        self.sources.iter_mut().for_each(|source| source.enter(session.trading_date));
     }
 
     /// Makes the ticker anew; returns whether it differs.
@@ -219,5 +237,178 @@ impl Row {
             self.count += 1;
         }
         changed
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::catalogue::SymbolId;
+    use crate::clock;
+    use crate::config::{self, Instrument, PriceRule, StaleAfter};
+    use crate::consolidate::tests::trade;
+    use crate::fanout::tests::Desk;
+    use crate::ticker::Status;
+    use tickcast_feeds::Trade;
+
+    fn price(latest: &Latest, symbol: u32) -> String {
+        let text =
+            |view: View<'_>| view.ticker.price.map_or_else(|| "none".to_owned(), |price| price.to_string());
+        latest.read(SymbolId(symbol), text).expect("a symbol")
+    }
+
+    fn status(latest: &Latest, symbol: u32) -> Status {
+        latest.read(SymbolId(symbol), |view| view.ticker.status).expect("a symbol")
+    }
+
+    #[test]
+    fn every_change_has_a_version_of_its_own_and_what_changes_nothing_has_none() {
+        let desk = Desk::new(2);
+        let latest = &desk.latest;
+        assert_eq!((latest.committed(), latest.version(SymbolId(0))), (0, 0));
+        desk.set(0, "100");
+        desk.set(1, "5");
+        assert_eq!((latest.version(SymbolId(0)), latest.version(SymbolId(1)), latest.committed()), (1, 2, 2));
+        latest.sweep(clock::now());
+        assert_eq!(latest.committed(), 2, "nothing went stale");
+        let unknown = SourceRef { symbol: SymbolId(0), index: 7 };
+        latest
+            .apply(unknown, &[Event::Trade(trade("1"))], clock::now(), |_, _| unreachable!("no such source"));
+        let backfill = Trade { backfill: true, ..trade("1") };
+        let mut told = Vec::new();
+        let source = SourceRef { symbol: SymbolId(0), index: 0 };
+        latest.apply(source, &[Event::Trade(backfill)], clock::now(), |_, effect| told.push(effect));
+        assert_eq!((told, latest.committed()), (vec![Effect::Backfill], 2));
+        assert_eq!(price(latest, 0), "100");
+    }
+
+    #[test]
+    fn the_ticks_of_one_frame_are_one_change() {
+        let desk = Desk::new(1);
+        let events = ["100", "101", "102"].map(|price| Event::Trade(trade(price)));
+        desk.latest.apply(SourceRef { symbol: SymbolId(0), index: 0 }, &events, clock::now(), |_, _| {});
+        assert_eq!((desk.latest.committed(), price(&desk.latest, 0).as_str()), (1, "102"));
+    }
+
+    #[test]
+    fn a_feed_that_goes_down_makes_its_symbols_stale_and_a_sweep_those_that_are_too_old() {
+        let desk = Desk::new(2);
+        desk.set(0, "100");
+        desk.latest.down(Venue::Sim, &["S0"], clock::now());
+        assert_eq!((status(&desk.latest, 0), price(&desk.latest, 0).as_str()), (Status::Stale, "100"));
+        desk.set(1, "5");
+        let later = Moment { at: clock::now().at + Duration::from_secs(2 * 86_400), ..clock::now() };
+        assert_eq!(status(&desk.latest, 1), Status::Live);
+        let before = desk.latest.committed();
+        desk.latest.sweep(later);
+        assert_eq!((status(&desk.latest, 1), desk.latest.committed()), (Status::Stale, before + 1));
+        desk.latest.sweep(later);
+        assert_eq!(desk.latest.committed(), before + 1, "a flip is one change");
+    }
+
+    #[test]
+    fn a_recording_that_starts_again_may_be_older_than_its_own_end() {
+        let desk = Desk::new(1);
+        let at = |ms, price| {
+            Event::Trade(Trade { ts_event: tickcast_feeds::UnixNanos::from_millis(ms), ..trade(price) })
+        };
+        let source = SourceRef { symbol: SymbolId(0), index: 0 };
+        let give = |event| desk.latest.apply(source, &[event], clock::now(), |_, _| {});
+        give(at(2_000, "102"));
+        give(at(1_000, "101"));
+        assert_eq!(price(&desk.latest, 0), "102");
+        desk.latest.restart(Venue::Sim, clock::now());
+        assert_eq!(price(&desk.latest, 0), "102", "it stays until new ones come");
+        give(at(1_000, "101"));
+        assert_eq!(price(&desk.latest, 0), "101");
+    }
+
+    /// A store of one stock, `AAPL` as Alpaca has it.
+    pub(crate) fn apple() -> Latest {
+        let stock = Instrument {
+            symbol: "AAPL".to_owned(),
+            name: "Apple".to_owned(),
+            class: Class::Stock,
+            base: None,
+            currency: "USD".to_owned(),
+            decimals: 2,
+            aliases: Vec::new(),
+            sources: vec![config::Source { venue: Venue::Alpaca, wire: "AAPL".to_owned() }],
+            price: PriceRule::Primary,
+            min_sources: 1,
+            stale_after: StaleAfter::Auto,
+        };
+        let feeds = [(Venue::Alpaca, Duration::from_secs(10))];
+        Latest::new(Arc::new(Catalogue::new(vec![stock])), &feeds, Arc::new(Bells::new(1)))
+    }
+
+    #[test]
+    fn m64_a_stocks_day_moves_on_without_a_tick() {
+        let latest = apple();
+        let start = clock::now().at;
+        let at = |hours: u64, wall: &str| Moment {
+            at: start + Duration::from_hours(hours),
+            wall: tickcast_feeds::UnixNanos::from_rfc3339(wall).expect("a time"),
+        };
+        let shown = || {
+            let look = |view: View<'_>| {
+                let Ticker { session, status, figures, .. } = view.ticker;
+                let close = figures.prev_close.map(|price| price.to_string()).unwrap_or_default();
+                format!("{} {} {close}", session.name(), status.name())
+            };
+            latest.read(SymbolId(0), look).expect("a symbol")
+        };
+        assert_eq!(shown(), "unknown stale ");
+        let source = SourceRef { symbol: SymbolId(0), index: 0 };
+        latest.apply(source, &[Event::Trade(trade("100"))], at(0, "2026-10-09T19:59:59Z"), |_, _| {});
+        assert_eq!(shown(), "open live ");
+        for (hours, wall, expected) in [
+            (0, "2026-10-09T20:00:00Z", "post live "),
+            (10, "2026-10-10T06:00:00Z", "closed closed "),
+            (59, "2026-10-12T07:59:59Z", "closed closed "),
+            (60, "2026-10-12T08:00:00Z", "pre stale 100"),
+            (65, "2026-10-12T13:30:00Z", "open stale 100"),
+        ] {
+            latest.sweep(at(hours, wall));
+            assert_eq!(shown(), expected, "at {wall}");
+        }
+    }
+
+    /// What resuming stands on: `committed` is read first, then the symbols.
+    #[test]
+    fn p37_who_reads_a_committed_version_finds_every_change_up_to_it() {
+        const SYMBOLS: u32 = 4;
+        let desk = Desk::new(SYMBOLS as usize);
+        let (done, start) = (AtomicBool::new(false), std::sync::Barrier::new(3));
+        std::thread::scope(|threads| {
+            let (desk, done, start) = (&desk, &done, &start);
+            let writers: Vec<_> = (0..2)
+                .map(|writer: u32| {
+                    threads.spawn(move || {
+                        start.wait();
+                        for change in 0..3_000_u32 {
+                            desk.set((change * (writer + 1)) % SYMBOLS, &format!("{}.{change}", writer + 1));
+                        }
+                    })
+                })
+                .collect();
+            let reader = threads.spawn(move || {
+                start.wait();
+                while !done.load(Ordering::SeqCst) {
+                    let committed = desk.latest.committed();
+                    let symbols = (0..SYMBOLS).map(SymbolId);
+                    let seen = symbols.clone().map(|id| desk.latest.version(id)).max().unwrap_or(0);
+                    let counted: u64 =
+                        symbols.map(|id| desk.latest.read(id, |view| view.count).expect("a symbol")).sum();
+                    assert!(seen >= committed && counted >= committed, "{committed}: {seen} {counted}");
+                }
+            });
+            writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+            done.store(true, Ordering::SeqCst);
+            reader.join().expect("the reader");
+        });
+        assert_eq!(desk.latest.committed(), 6_000);
     }
 }

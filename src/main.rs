@@ -1,7 +1,7 @@
 //! Arguments, logging, exit code; nothing else.
 
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,13 +13,14 @@ use tickcast::commands::{check, decode};
 use tickcast::config::{self, Config};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
+use tickcast::recording;
 use tickcast_feeds::Venue;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Streams stock and crypto prices to browsers over server-sent events.
 ///
-/// Without a command it serves; without a config it serves the built-in demo on http://127.0.0.1:8080, with
+/// Without a command it serves; without a config it serves the built-in demo on 127.0.0.1:8080, with
 /// simulated prices and no network.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -199,15 +200,7 @@ fn load(path: Option<&Path>, replayed: Option<Venue>) -> Result<Config, Failure>
     let on = replayed.map(|venue| {
         (format!("TICKCAST__FEEDS__{}__ENABLED", venue.name().to_uppercase()), "true".to_owned())
     });
-    let config = config::load(&text, &origin, own.chain(on))
-        .map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
-    let live = Venue::ALL.iter().filter(|&&venue| venue != Venue::Sim && config.feeds.is_on(venue));
-    match live.map(|venue| venue.name()).collect::<Vec<_>>().join(", ") {
-        names if !names.is_empty() && replayed.is_none() => Err(Failure::Usage(format!(
-            "{origin}: [feeds] {names}: this version has no live connections yet; use the simulator or --replay"
-        ))),
-        _ => Ok(config),
-    }
+    config::load(&text, &origin, own.chain(on)).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
 }
 
 fn run_decode(args: &Decode) -> Result<(), Failure> {
@@ -215,9 +208,9 @@ fn run_decode(args: &Decode) -> Result<(), Failure> {
     let result = match &args.file {
         None => decode::run(args.venue, io::stdin().lock(), &mut out, &mut err),
         Some(path) => {
-            let file =
-                File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-            decode::run(args.venue, BufReader::new(file), &mut out, &mut err)
+            let file = recording::open(path)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+            decode::run(args.venue, file, &mut out, &mut err)
         }
     };
     result.map(drop).map_err(|error| Failure::Run(format!("decode: {error}")))

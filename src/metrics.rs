@@ -31,10 +31,12 @@ pub struct Metrics {
     pub ticks_ignored: Family<ByVenueReason, Counter>,
     /// Venue times that were no times.
     pub times_refused: Family<ByVenue, Counter>,
-    /// 1 for the state each feed is in.
+    /// Connections by the state they are in.
     pub feed_state: Family<ByState, Gauge>,
     /// Connections opened again, by what ended the last.
     pub reconnects: Family<ByVenueReason, Counter>,
+    /// Frames left out of a recording because the disk could not follow.
+    pub record_refused: Family<ByVenue, Counter>,
     /// Receive time minus event time.
     pub feed_lag: Family<ByVenue, Histogram, fn() -> Histogram>,
     /// Streams open now.
@@ -142,6 +144,7 @@ impl Default for Metrics {
             times_refused: Family::default(),
             feed_state: Family::default(),
             reconnects: Family::default(),
+            record_refused: Family::default(),
             feed_lag: Family::new_with_constructor(seconds),
             streams_open: Gauge::default(),
             streams_opened: Counter::default(),
@@ -154,6 +157,13 @@ impl Default for Metrics {
             accept_errors: Counter::default(),
         };
         metrics.register();
+        // Shown at 0 from the start: nobody can see a rise from what is not there.
+        for reason in ["client", "drained", "stalled"] {
+            drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
+        }
+        for limit in ["rate_limited", "too_many_streams", "overloaded", "draining", "messages_per_second"] {
+            drop(metrics.limited.get_or_create(&ByLimit { limit }));
+        }
         metrics
     }
 }
@@ -167,8 +177,8 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let mut registry = Registry::with_prefix("tickcast");
-        let r = &mut registry;
+        let mut registry = Registry::default();
+        let r = registry.sub_registry_with_prefix("tickcast");
         r.register("frames", "Frames read from a venue", self.frames.clone());
         r.register("ticks", "Ticks that moved something", self.ticks.clone());
         r.register("frames_refused", "Frames that could not be understood", self.frames_refused.clone());
@@ -180,8 +190,10 @@ impl Metrics {
             "Venue times before 2000 or more than a minute ahead",
             self.times_refused.clone(),
         );
-        r.register("feed_state", "1 for the state that a feed is in", self.feed_state.clone());
+        r.register("feed_state", "Connections that are in this state", self.feed_state.clone());
         r.register("reconnects", "Connections opened again, by what ended the last", self.reconnects.clone());
+        let refused = "Frames left out of a recording because the disk could not follow";
+        r.register("record_refused", refused, self.record_refused.clone());
         let lag = "Receive time minus the venue's time";
         r.register_with_unit("feed_lag", lag, Unit::Seconds, self.feed_lag.clone());
         r.register("streams_open", "Streams open now", self.streams_open.clone());
@@ -195,7 +207,7 @@ impl Metrics {
         r.register_with_unit("publish_delay", delay, Unit::Seconds, self.publish_delay.clone());
         r.register("limited", "Requests refused or streams slowed, by limit", self.limited.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
+        registry.register_collector(Box::new(process::Usage));
         self.registry = registry;
-        self.registry.register_collector(Box::new(process::Usage));
     }
 }

@@ -2,11 +2,13 @@
 //! that line only.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tickcast_feeds::number::parse_decimal;
 use tickcast_feeds::{Frame, UnixNanos};
@@ -14,8 +16,22 @@ use tickcast_feeds::{Frame, UnixNanos};
 /// Longer lines are refused and passed over without being kept. The longest seen has 1.3 MB.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
+/// How the names of compressed recordings end.
+pub const EXTENSION: &str = "jsonl.zst";
+/// What each zstd frame starts with.
+const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+
+/// Opens a recording, compressed by zstd or not: its first bytes tell, whatever it is called.
+pub fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut file = BufReader::new(File::open(path)?);
+    if !file.fill_buf()?.starts_with(&ZSTD) {
+        return Ok(Box::new(file));
+    }
+    Ok(Box::new(BufReader::new(zstd::Decoder::with_buffer(file)?)))
+}
+
 /// Which way a frame went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the venue.

@@ -125,8 +125,14 @@ impl Status {
 /// Where a market is in its day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
+    /// Extended trading before the open.
+    Pre,
     /// Regular trading; crypto always is.
     Open,
+    /// Extended trading after the close.
+    Post,
+    /// Nights, weekends, holidays.
+    Closed,
     /// Trading is halted.
     Halted,
     /// Nothing says.
@@ -137,7 +143,10 @@ impl Session {
     /// The word used in messages.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Pre => "pre",
             Self::Open => "open",
+            Self::Post => "post",
+            Self::Closed => "closed",
             Self::Halted => "halted",
             Self::Unknown => "unknown",
         }

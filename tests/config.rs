@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tickcast::config::{
-    self, Class, Config, Feeds, Http, Limits, Mistakes, Place, PriceRule, Sim, StaleAfter, Stream,
+    self, Class, Config, Http, Limits, Mistakes, Place, PriceRule, Sim, StaleAfter, Stream,
 };
 use tickcast_feeds::Venue;
 
@@ -86,7 +86,8 @@ fn the_documented_file_shows_every_key_at_its_default() {
     assert_eq!(config.stream, Stream::default());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.http, Http::default());
-    assert_eq!(config.feeds, Feeds { sim: Some(Sim::default()), ..Feeds::default() });
+    assert_eq!(config.feeds.sim, Some(Sim::default()));
+    assert!(Venue::ALL.iter().all(|&venue| config.feeds.feed(venue).is_none()));
     let bitcoin = &config.instruments[0];
     assert_eq!(
         (bitcoin.price, bitcoin.min_sources, bitcoin.stale_after),
@@ -219,7 +220,7 @@ fn mistakes_of_every_kind_are_told_together() {
     let text = r#"
 [feeds.sim]
 rate = 0
-[feeds.okx]
+[feeds.mtgox]
 [[instrument]]
 symbol = "BTC"
 class = "cryptoo"
@@ -240,7 +241,7 @@ streams_total = 0
     assert_eq!(error.count(), 13);
     let printed = error.to_string();
     for part in [
-        "[feeds]: unknown key `okx`; here may stand: binance, coinbase, kraken, sim",
+        "[feeds]: unknown key `mtgox`; here may stand: ",
         "[feeds.sim] rate: 0 is out of bounds: from 0.001 to 10000",
         "[[instrument]] BTC class: `cryptoo` is none of: crypto, stock",
         "[[instrument]] BTC sources: `sim` is no source",

@@ -1,6 +1,6 @@
 //! What the benches share: a store without a feed, and the textbook design to compare with.
 
-#![allow(dead_code, clippy::unwrap_used, missing_docs, reason = "each bench uses a part; a bench may panic")]
+#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "each bench uses a part; a bench may panic, and the textbook broadcasts")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tickcast::http::{State, cors::Cors, limits::Limits};
 use tickcast::ingest::Board;
 use tickcast::latest::Latest;
 use tickcast::metrics::Metrics;
-use tickcast_feeds::{Event, Price, Quote, Size, Trade, TradeId, UnixNanos, Venue};
+use tickcast_feeds::{Event, Moves, Price, Quote, Size, Trade, TradeId, UnixNanos, Venue};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -89,8 +89,16 @@ fn tick(name: &str, step: i64, now: UnixNanos) -> [Event<'_>; 2] {
     let quote =
         Quote { wire: name.into(), bid, bid_size: size, ask, ask_size: size, sequence: None, ts_event: Some(now) };
     let id = Some(TradeId(step.to_string().into()));
-    let (price, backfill) = (ask.unwrap(), false);
-    let trade = Trade { wire: name.into(), price, size, aggressor: None, id, ts_event: Some(now), backfill };
+    let trade = Trade {
+        wire: name.into(),
+        price: ask.unwrap(),
+        size,
+        aggressor: None,
+        id,
+        ts_event: Some(now),
+        backfill: false,
+        moves: Moves::ALL,
+    };
     [Event::Quote(quote), Event::Trade(trade)]
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::{NumberError, Quote, Status, Summary, Trade, UnixNanos, Venue};
+use crate::{NumberError, Quote, Status, Summary, Trade, Undone, UnixNanos, Venue};
 
 /// One message as it came off the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,20 @@ pub enum Frame<'f> {
     Text(&'f str),
     /// A binary frame.
     Binary(&'f [u8]),
+}
+
+impl<'f> Frame<'f> {
+    /// The text, for venues that send theirs in binary frames.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Json`] where it is no UTF-8.
+    pub(crate) fn utf8(self) -> Result<&'f str, DecodeError> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Binary(bytes) => std::str::from_utf8(bytes).map_err(|error| DecodeError::Json(Box::new(error))),
+        }
+    }
 }
 
 /// What one frame means to a price service. A frame may hold none (acknowledgements, heartbeats, depth) or many.
@@ -25,6 +39,8 @@ pub enum Event<'f> {
     Summary(Summary<'f>),
     /// Trading was halted or resumed.
     Status(Status<'f>),
+    /// An earlier print was cancelled or corrected.
+    Undone(Undone<'f>),
     /// Ticks of this instrument are known to be lost.
     Gap {
         /// The venue's spelling of the instrument.
@@ -34,6 +50,8 @@ pub enum Event<'f> {
     },
     /// Text to send back, at once and ahead of anything that waits.
     Reply(Cow<'static, str>),
+    /// The key was accepted: subscribe now.
+    Authenticated,
     /// A subscription was accepted; `None` where the venue does not say which.
     Acknowledged {
         /// The venue's spelling of the instrument.
@@ -92,6 +110,15 @@ impl<'f> Events<'f> {
     }
 }
 
+impl<'e, 'f> IntoIterator for &'e mut Events<'f> {
+    type Item = &'e mut Event<'f>;
+    type IntoIter = std::slice::IterMut<'e, Event<'f>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
+
 impl<'e, 'f> IntoIterator for &'e Events<'f> {
     type Item = &'e Event<'f>;
     type IntoIter = std::slice::Iter<'e, Event<'f>>;
@@ -140,6 +167,16 @@ pub enum DecodeError {
 /// One venue's language on one connection. It lives exactly as long as the connection: some venues number
 /// channels and trades per connection.
 pub trait Codec: Send {
+    /// Takes the operator's key, for venues whose [`Auth`] is by frame. Returns the frame that shows it, to be sent
+    /// before any other: subscriptions then wait for [`Event::Authenticated`]. `None` where nothing has to be sent
+    /// ahead.
+    ///
+    /// What is returned here, and what [`Codec::subscribe`] returns after it, holds the key: it must never get into
+    /// a log or a recording.
+    fn authenticate(&mut self, _key: &str, _secret: &str) -> Option<String> {
+        None
+    }
+
     /// The frames to send to follow these instruments, batched as the profile allows. The connection paces them.
     fn subscribe(&mut self, wires: &[&str]) -> Vec<String>;
 
@@ -154,6 +191,17 @@ pub trait Codec: Send {
         ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError>;
+}
+
+/// How a venue wants to be shown the operator's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// It wants none.
+    None,
+    /// As this parameter of the address's query.
+    Query(&'static str),
+    /// In frames: [`Codec::authenticate`].
+    Frame,
 }
 
 /// How fast frames may go out: never more than `frames` in any window of this length, pings included.

@@ -169,6 +169,25 @@ impl<'f> Cursor<'f> {
         Ok(fields)
     }
 
+    /// Takes the next value, an array, and returns its first elements under these names. Shorter is as good as
+    /// empty fields, and what comes after them is walked over: venues append to their arrays.
+    #[inline]
+    pub(crate) fn items<const N: usize>(
+        &mut self,
+        names: [&'static str; N],
+    ) -> Result<[Field<'f>; N], JsonError> {
+        let mut fields = names.map(Field::absent);
+        let mut next = fields.iter_mut();
+        self.array()?;
+        while self.element()? {
+            let value = self.value()?;
+            if let Some(field) = next.next() {
+                field.replace(value);
+            }
+        }
+        Ok(fields)
+    }
+
     /// Looks ahead in the next object for the first field with one of these names. All others of them stay
     /// empty, so that a frame's kind is known without reading the rest.
     #[inline]
@@ -186,6 +205,42 @@ impl<'f> Cursor<'f> {
             }
         }
         Ok(fields)
+    }
+
+    /// Enters the next object and calls `read` where the value of its field `name` starts; `read` must take that
+    /// whole. All other fields are walked over. Returns whether it was there.
+    #[inline]
+    pub(crate) fn within<E: From<JsonError>>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut found = false;
+        self.object()?;
+        while let Some(key) = self.key()? {
+            if !key.is(name) {
+                self.value()?;
+                continue;
+            }
+            if std::mem::replace(&mut found, true) {
+                return Err(JsonError::Twice { name }.into());
+            }
+            read(self)?;
+        }
+        Ok(found)
+    }
+
+    /// Enters the next array and calls `read` where each element starts; `read` must take that whole.
+    #[inline]
+    pub(crate) fn each<E: From<JsonError>>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.array()?;
+        while self.element()? {
+            read(self)?;
+        }
+        Ok(())
     }
 
     /// Takes the next value whole, under a name for what may be wrong with it.

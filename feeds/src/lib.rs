@@ -8,17 +8,19 @@
 //! [`Venue::pair`] says what that is in common asset codes.
 
 pub mod codec;
+pub mod hours;
 mod json;
 pub mod number;
 pub mod sim;
 pub mod symbol;
+pub mod tape;
 pub mod tick;
 pub mod time;
 mod trade_ids;
 pub mod venues;
 
-pub use codec::{Codec, DecodeError, Event, Events, Frame, Pace, Ping, Profile};
+pub use codec::{Auth, Codec, DecodeError, Event, Events, Frame, Pace, Ping, Profile};
 pub use number::{NumberError, Price, Size};
 pub use symbol::{Pair, UnknownVenue, Venue};
-pub use tick::{Quote, Side, Status, Summary, Top, Trade, TradeId};
+pub use tick::{LastKind, Moves, Quote, Side, Status, Summary, Top, Trade, TradeId, Undone};
 pub use time::UnixNanos;

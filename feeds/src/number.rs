@@ -73,6 +73,15 @@ macro_rules! positive {
 positive!(Price);
 positive!(Size);
 
+impl Price {
+    /// This price less a change: what it was before. `None` where that is none, or cannot be held exactly.
+    pub(crate) fn less(self, change: Decimal) -> Option<Self> {
+        let before = self.0.checked_sub(change)?;
+        let exact = before.scale() >= self.0.scale().max(change.scale());
+        if exact { Self::new(before) } else { None }
+    }
+}
+
 /// Reads a decimal text exactly, with its trailing zeros. `None` where it is empty or a `NaN`.
 ///
 /// # Errors
@@ -92,10 +101,10 @@ pub fn parse_decimal(text: &str) -> Result<Option<Decimal>, NumberError> {
         _ => (false, bytes),
     };
     // The common case: at most 19 digits, so they fit a u64 and nothing can overflow.
-    if digits.len() <= 19 {
-        if let Some((mantissa, scale)) = short(digits) {
-            return Ok(Some(from_parts(u128::from(mantissa), scale, negative)));
-        }
+    if digits.len() <= 19
+        && let Some((mantissa, scale)) = short(digits)
+    {
+        return Ok(Some(from_parts(u128::from(mantissa), scale, negative)));
     }
     let (mantissa, scale) = long(digits)?;
     Ok(Some(from_parts(mantissa, scale, negative)))
@@ -176,8 +185,7 @@ fn push(mantissa: u128, zeros: u32, digit: u128) -> Result<u128, NumberError> {
 fn parse_exponent(bytes: &[u8]) -> Result<i64, NumberError> {
     let (negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
+        [b'+', rest @ ..] | rest => (false, rest),
     };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(NumberError::Malformed);

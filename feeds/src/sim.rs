@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 
 use self::listing::{Class, Listing};
 use self::walk::{Phase, STEP_SIGMA, Walk, low_16, noise};
-use crate::{Event, Events, Price, Quote, Side, Size, Summary, Trade, TradeId, UnixNanos};
+use crate::{Event, Events, Moves, Price, Quote, Side, Size, Summary, Trade, TradeId, UnixNanos};
 
 /// Simulated instruments, in the order of their wire names.
 #[derive(Debug)]
@@ -240,6 +240,7 @@ impl Instrument {
             id: Some(TradeId(Cow::Borrowed(&self.id))),
             ts_event: Some(now),
             backfill: false,
+            moves: Moves::ALL,
         }
     }
 

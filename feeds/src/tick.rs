@@ -59,6 +59,63 @@ pub struct Trade<'f> {
     pub ts_event: Option<UnixNanos>,
     /// A past trade sent at subscribe. It never moves a price.
     pub backfill: bool,
+    /// What the print may move; [`Moves::ALL`] except for stocks, whose sale conditions say.
+    pub moves: Moves,
+}
+
+/// An earlier print was cancelled or corrected. It moves no price: what was last before that print is not
+/// known, and a correction is not at the market's price now. Whoever counts volume or keeps bars can use it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undone<'f> {
+    /// The venue's spelling of the instrument.
+    pub wire: Cow<'f, str>,
+    /// The id of the print that no longer holds; `None` where the frame carries none.
+    pub id: Option<TradeId<'f>>,
+    /// What that print said was paid.
+    pub price: Option<Price>,
+    /// How much that print said changed hands.
+    pub size: Option<Size>,
+    /// The print that holds in its place; `None` where it was cancelled.
+    pub correction: Option<Trade<'f>>,
+    /// The venue's clock; `None` where the frame carries no usable time.
+    pub ts_event: Option<UnixNanos>,
+}
+
+/// What a print may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Moves {
+    /// Which last price.
+    pub last: LastKind,
+    /// The session's highest and lowest price.
+    pub range: bool,
+    /// The session's volume.
+    pub volume: bool,
+}
+
+impl Moves {
+    /// Everything: what an ordinary print does.
+    pub const ALL: Self = Self { last: LastKind::Regular, range: true, volume: true };
+
+    /// What both allow: of several conditions on one print the most restrictive wins, field by field.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            last: self.last.max(other.last),
+            range: self.range && other.range,
+            volume: self.volume && other.volume,
+        }
+    }
+}
+
+/// Which last price a print sets, the least restrictive first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LastKind {
+    /// The last of regular trading.
+    Regular,
+    /// The last outside regular hours, kept apart from the regular one.
+    Extended,
+    /// None: the print is reported, but it is not at the market's price now.
+    No,
 }
 
 /// Best bid and ask, from a channel whose every frame carries the whole top of the book.

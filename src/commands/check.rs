@@ -7,6 +7,7 @@ use tickcast_feeds::Venue;
 
 use crate::catalogue::Catalogue;
 use crate::config::{Class, Config, Sim, url_without_secrets};
+use crate::ingest::plan;
 
 /// Columns after which a list goes on in the next line.
 const COLUMNS_MAX: usize = 100;
@@ -33,8 +34,9 @@ fn write_feed(config: &Config, catalogue: &Catalogue, venue: Venue, out: &mut im
     if wires.is_empty() {
         return writeln!(out, "{venue}: on, yet no instrument names it; no connection");
     }
-    let connections: Vec<_> = wires.chunks(profile.instruments_max.max(1)).collect();
-    let url = feed.url.as_deref().or_else(|| profile.urls.first().copied()).unwrap_or_default();
+    let connections = plan::shares(profile, &wires);
+    let urls = feed.urls(venue);
+    let url = urls.first().map(String::as_str).unwrap_or_default();
     let silence_max = feed.silence_max.unwrap_or(profile.silence_max);
     writeln!(
         out,

@@ -119,7 +119,12 @@ impl<E: Write> Run<'_, E> {
             Event::Summary(_) => &mut self.counts.tickers,
             Event::Status(_) => &mut self.counts.statuses,
             Event::Gap { .. } => &mut self.counts.gaps,
-            Event::Reply(_) | Event::Acknowledged { .. } | Event::Refused { .. } | Event::Reconnect => return,
+            Event::Undone(_)
+            | Event::Reply(_)
+            | Event::Authenticated
+            | Event::Acknowledged { .. }
+            | Event::Refused { .. }
+            | Event::Reconnect => return,
         };
         *count += 1;
     }
@@ -208,7 +213,7 @@ impl<'e> Row<'e> {
             line,
         };
         Some(match event {
-            Event::Trade(Trade { wire, price, size, aggressor, id, ts_event, backfill }) => Self {
+            Event::Trade(Trade { wire, price, size, aggressor, id, ts_event, backfill, moves: _ }) => Self {
                 price: Some(*price),
                 size: *size,
                 aggressor: aggressor.map(side),
@@ -239,9 +244,12 @@ impl<'e> Row<'e> {
             }
             Event::Status(Status { wire, ts_event, .. }) => empty("status", wire, *ts_event),
             Event::Gap { wire, missing: _ } => empty("gap", wire, None),
-            Event::Reply(_) | Event::Acknowledged { .. } | Event::Refused { .. } | Event::Reconnect => {
-                return None;
-            }
+            Event::Undone(_)
+            | Event::Reply(_)
+            | Event::Authenticated
+            | Event::Acknowledged { .. }
+            | Event::Refused { .. }
+            | Event::Reconnect => return None,
         })
     }
 }

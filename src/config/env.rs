@@ -1,5 +1,7 @@
 //! The environment's say: `TICKCAST__HTTP__LISTEN=0.0.0.0:8080` sets `listen` in `[http]`, whatever the file says.
 
+use std::collections::HashMap;
+
 use super::mistake::{Mistakes, Place};
 use super::tree::{self, Node, Table, Value};
 
@@ -12,10 +14,10 @@ const SEPARATOR: &str = "__";
 /// at something that holds no keys is a mistake here.
 pub(super) fn overlay(
     root: &mut Table,
-    variables: impl Iterator<Item = (String, String)>,
+    variables: &HashMap<String, String>,
     mistakes: &mut Mistakes,
 ) {
-    let mut ours: Vec<_> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     // Shorter names first, so that `__HTTP` sets the table and `__HTTP__LISTEN` then a key of it.
     ours.sort();
     for (name, text) in ours {
@@ -27,7 +29,7 @@ pub(super) fn overlay(
             continue;
         };
         match descend(root, tables, &place) {
-            Ok(table) => table.set(key, tree::from_variable(&name, &text)),
+            Ok(table) => table.set(key, tree::from_variable(name, text)),
             Err(what) => {
                 let problem = format!("`{what}` is not a table, so there is no key in it");
                 mistakes.add(&place, "", problem);

@@ -1,5 +1,6 @@
 //! `[feeds]`: which venues to listen to, and the simulator.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use rust_decimal::prelude::ToPrimitive;
 use tickcast_feeds::Venue;
 
 use super::parse::{boolean, decimal, duration, socket_url, whole};
+use super::proxy::{self, Choice, Proxy};
+use super::secret::Key;
 use super::section::Section;
 
 /// Bounds of every `silence_max`.
@@ -17,12 +20,8 @@ const SILENCE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::
 /// The venues to listen to. One that is not mentioned is off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feeds {
-    /// `[feeds.binance]`. Default: off.
-    pub binance: Option<Feed>,
-    /// `[feeds.coinbase]`. Default: off.
-    pub coinbase: Option<Feed>,
-    /// `[feeds.kraken]`. Default: off.
-    pub kraken: Option<Feed>,
+    /// `[feeds.coinbase]` and so on, by venue. Default: all off.
+    venues: BTreeMap<Venue, Feed>,
     /// `[feeds.sim]`, the simulator. Default: off.
     pub sim: Option<Sim>,
 }
@@ -37,6 +36,10 @@ pub struct Feed {
     pub url: Option<String>,
     /// Reconnect after this long without a tick; heartbeats don't count. 10 ms to 1 h. Default: the venue's own.
     pub silence_max: Option<Duration>,
+    /// What to go through: the feed's own choice, else the environment's. Default: nothing.
+    pub proxy: Option<Proxy>,
+    /// What to show the venue. Default: none.
+    pub key: Option<Key>,
 }
 
 /// The simulator: prices without a network.
@@ -58,12 +61,7 @@ impl Feeds {
     /// The venue's feed as configured, also one that is not enabled. Nothing for the simulator, which has
     /// [`Feeds::sim`].
     pub fn feed(&self, venue: Venue) -> Option<&Feed> {
-        match venue {
-            Venue::Binance => self.binance.as_ref(),
-            Venue::Coinbase => self.coinbase.as_ref(),
-            Venue::Kraken => self.kraken.as_ref(),
-            Venue::Sim => None,
-        }
+        self.venues.get(&venue)
     }
 
     /// Whether ticks are wanted from the venue: configured and enabled.
@@ -74,30 +72,45 @@ impl Feeds {
         }
     }
 
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
-        Self {
-            binance: section.table("binance", Feed::read),
-            coinbase: section.table("coinbase", Feed::read),
-            kraken: section.table("kraken", Feed::read),
-            sim: section.table("sim", Sim::read),
-        }
+    pub(super) fn read(section: &mut Section<'_>, env: &HashMap<String, String>) -> Self {
+        let with_frames = Venue::ALL.iter().filter(|&&venue| venue != Venue::Sim);
+        let venues = with_frames.filter_map(|&venue| {
+            let feed = section.table(venue.name(), |section| Feed::read(section, venue, env))?;
+            Some((venue, feed))
+        });
+        Self { venues: venues.collect(), sim: section.table("sim", Sim::read) }
     }
 }
 
 impl Feed {
-    fn read(section: &mut Section<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            enabled: section.get("enabled", default.enabled, boolean),
-            url: section.optional("url", socket_url),
-            silence_max: section.optional("silence_max", duration(SILENCE)),
-        }
+    fn read(section: &mut Section<'_>, venue: Venue, env: &HashMap<String, String>) -> Self {
+        let enabled = section.get("enabled", true, boolean);
+        let url = section.optional("url", socket_url);
+        let silence_max = section.optional("silence_max", duration(SILENCE));
+        let proxy = match section.optional("proxy", proxy::choice) {
+            Some(Choice::Through(proxy)) => Some(proxy),
+            Some(Choice::Direct) => None,
+            // Its mistakes would be nobody's concern where no feed is on.
+            None if enabled => {
+                let own = venue.profile().and_then(|profile| profile.urls.first().copied());
+                let url = url.as_deref().or(own).unwrap_or_default();
+                section.surroundings(env).proxy_for(url)
+            }
+            None => None,
+        };
+        Self { enabled, url, silence_max, proxy, key: Key::read(section, enabled, env) }
+    }
+
+    /// The addresses to try, in order: the configured one alone, else the venue's own.
+    pub fn urls(&self, venue: Venue) -> Vec<String> {
+        let own = || venue.profile().map(|profile| profile.urls).unwrap_or_default();
+        self.url.as_ref().map_or_else(|| own().iter().map(|&url| url.to_owned()).collect(), |url| vec![url.clone()])
     }
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { enabled: true, url: None, silence_max: None }
+        Self { enabled: true, url: None, silence_max: None, proxy: None, key: None }
     }
 }
 
@@ -107,6 +120,8 @@ impl fmt::Debug for Feed {
             .field("enabled", &self.enabled)
             .field("url", &self.url.as_deref().map(url_without_secrets))
             .field("silence_max", &self.silence_max)
+            .field("proxy", &self.proxy)
+            .field("key", &self.key)
             .finish()
     }
 }

@@ -40,11 +40,17 @@ impl Mistakes {
     }
 
     pub(super) fn add(&mut self, place: &Place, key: impl Into<String>, problem: impl Into<String>) {
+        let (key, problem) = (key.into(), problem.into());
+        // What several tables have from one variable is one mistake.
+        let is_known = |known: &Mistake| known.place == *place && known.key == key && known.problem == problem;
+        if matches!(place, Place::Variable(_)) && self.listed.iter().any(is_known) {
+            return;
+        }
         if self.listed.len() == LISTED_MAX {
             self.unlisted += 1;
             return;
         }
-        self.listed.push(Mistake { place: place.clone(), key: key.into(), problem: problem.into() });
+        self.listed.push(Mistake { place: place.clone(), key, problem });
     }
 
     /// Turns an outcome into an error if anything was wrong on the way to it.

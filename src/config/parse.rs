@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -130,6 +131,14 @@ pub(super) fn socket_url(node: &Node) -> Parsed<String> {
         return Ok(text.to_owned());
     }
     Err("no WebSocket address: it must start with ws:// or wss://, name a host and hold no blanks".to_owned())
+}
+
+/// A folder, which need not be there yet.
+pub(super) fn folder(node: &Node) -> Parsed<PathBuf> {
+    match text(node)? {
+        "" => Err("names no folder".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    }
 }
 
 /// One of a few words.

@@ -3,8 +3,11 @@
 //!
 //! Not serde: that stops at the first mistake, and an operator with three of them wants to see three.
 
+use std::collections::HashMap;
+
 use super::mistake::{Mistakes, Place};
 use super::near;
+use super::proxy::Surroundings;
 use super::tree::{Node, Table, Value};
 
 /// What a key's value was found to be, or the words for what is wrong with it.
@@ -141,6 +144,11 @@ impl<'r> Section<'r> {
     /// Where the key was written; the table's place where it was not.
     pub(super) fn place_of(&self, key: &str) -> Place {
         self.table.get(key).map_or_else(|| self.place.clone(), |pair| pair.node.place.clone())
+    }
+
+    /// What the environment says about proxies; a mistake in it is told once, however many ask.
+    pub(super) fn surroundings(&mut self, env: &HashMap<String, String>) -> Surroundings {
+        Surroundings::of(env, self.mistakes)
     }
 
     /// How many mistakes there are by now, in this table and before.

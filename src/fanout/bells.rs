@@ -122,7 +122,8 @@ impl Ear {
     /// after this: what changed before may have rung for nobody.
     pub fn wait(&self, waker: &Waker) {
         self.sleeper.waker.register(waker);
-        self.sleeper.armed.store(true, Ordering::SeqCst);
+        // A swap, not a store: after it the places are at least as new as at the ring that disarmed us.
+        self.sleeper.armed.swap(true, Ordering::SeqCst);
         for (position, (place, id)) in self.sleeper.places.iter().zip(&self.sleeper.symbols).enumerate() {
             if place.load(Ordering::Relaxed) != 0 {
                 continue;
@@ -137,7 +138,7 @@ impl Ear {
 
     /// Takes the request back.
     pub fn stop_waiting(&self) {
-        self.sleeper.armed.store(false, Ordering::Release);
+        self.sleeper.armed.swap(false, Ordering::SeqCst);
     }
 }
 
@@ -151,5 +152,63 @@ impl Drop for Ear {
                 self.bells.waiting[index].fetch_sub(1, Ordering::SeqCst);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(bells: &Bells) -> (usize, u32) {
+        let lists = bells.lists.iter().map(|list| list.lock().expect("no panic under it").len()).sum();
+        (lists, bells.waiting.iter().map(|waiting| waiting.load(Ordering::SeqCst)).sum())
+    }
+
+    #[test]
+    fn p57_ten_thousand_streams_on_quiet_symbols_leave_nothing_behind() {
+        let bells = Arc::new(Bells::new(100));
+        let symbols: Vec<_> = (0..10).map(|index| SymbolId(index * 10)).collect();
+        let stay = Ear::new(Arc::clone(&bells), &symbols);
+        stay.wait(Waker::noop());
+        for _ in 0..10_000 {
+            let ear = Ear::new(Arc::clone(&bells), &symbols);
+            ear.wait(Waker::noop());
+            // Waiting again, as after a timer, must not join a list twice.
+            ear.wait(Waker::noop());
+            assert_eq!(waiting(&bells), (20, 20));
+        }
+        assert_eq!(waiting(&bells), (10, 10));
+        let capacity: usize =
+            bells.lists.iter().map(|list| list.lock().expect("no panic under it").capacity()).sum();
+        assert!(capacity <= 10 * 8, "places are used again: {capacity}");
+        drop(stay);
+        assert_eq!(waiting(&bells), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ring_wakes_whoever_waits_for_that_symbol_and_nobody_else() {
+        let bells = Arc::new(Bells::new(130));
+        let ring = Arc::clone(&bells);
+        tokio::spawn(async move { ring.run().await });
+        let listen = |symbol: u32| {
+            let ear = Ear::new(Arc::clone(&bells), &[SymbolId(symbol), SymbolId(129)]);
+            let mut asked = false;
+            std::future::poll_fn(move |cx| {
+                if std::mem::replace(&mut asked, true) {
+                    return std::task::Poll::Ready(());
+                }
+                ear.wait(cx.waker());
+                std::task::Poll::Pending
+            })
+        };
+        let (one, other) = (tokio::spawn(listen(0)), tokio::spawn(listen(65)));
+        tokio::task::yield_now().await;
+        bells.ring(SymbolId(1));
+        bells.ring(SymbolId(65));
+        other.await.expect("woken");
+        assert!(!one.is_finished());
+        bells.ring(SymbolId(129));
+        one.await.expect("woken");
+        assert_eq!(waiting(&bells), (0, 0));
     }
 }

@@ -19,7 +19,10 @@ const CHOICES_MAX: usize = 16;
 
 /// The newest message of each symbol, per choice of fields.
 #[derive(Debug)]
-pub(super) struct Encodings(Box<[Mutex<SmallVec<[(FieldSet, Encoded); 1]>>]>);
+pub(super) struct Encodings(Box<[Mutex<Choices>]>);
+
+/// One symbol's newest message, per choice of fields. Most have one.
+type Choices = SmallVec<[(FieldSet, Encoded); 1]>;
 
 /// One message, shared by all who send it.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,9 +31,13 @@ struct Shared {
     blocked: AtomicBool,
     /// A request is being answered.
     busy: AtomicBool,
+    /// Requests that came whole.
+    requests: AtomicU32,
     /// The client took nothing for too long.
     stalled: AtomicBool,
     body: AtomicWaker,
+    /// Who reads the next request: it starts its clock when the answer before it has ended.
+    reader: AtomicWaker,
 }
 
 impl Link {
@@ -47,9 +51,21 @@ impl Link {
         if self.0.blocked.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Tells that a request is being answered, or that the answer has ended.
-    pub fn busy(&self, busy: bool) {
-        self.0.busy.store(busy, Ordering::Release);
+    /// Tells that a request has come whole and is being answered.
+    pub fn asked(&self) {
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
+        self.0.busy.store(true, Ordering::Release);
+    }
+
+    /// Tells that the answer has ended.
+    pub fn answered(&self) {
+        self.0.busy.store(false, Ordering::Release);
+        self.0.reader.wake();
+    }
+
+    /// Requests that came whole so far.
+    pub fn requests(&self) -> u32 {
+        self.0.requests.load(Ordering::Acquire)
     }
 
     /// Whether the client was cut for taking nothing.
@@ -79,12 +95,14 @@ pub struct Progress<S> {
     read_limit: Option<Pin<Box<Sleep>>>,
     /// Whether the first byte of a head has come.
     head_begun: bool,
+    /// The requests that had come when that was last looked at.
+    requests: u32,
 }
 
 impl<S> Progress<S> {
     /// Watches a socket. A reader that takes no byte for `stall_max` is cut.
     pub fn new(socket: S, link: Link, stall_max: Duration) -> Self {
-        Self { socket, link, stall_max, write_limit: None, read_limit: None, head_begun: false }
+        Self { socket, link, stall_max, write_limit: None, read_limit: None, head_begun: false, requests: 0 }
     }
 
     /// Ends a blocked write whose time is over.
@@ -108,8 +126,13 @@ impl<S> Progress<S> {
 
     /// Ends a read for a head that does not come.
     fn poll_impatient(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.link.requests() != self.requests {
+            (self.read_limit, self.head_begun, self.requests) = (None, false, self.link.requests());
+        }
+        // Registered before the look: an answer that ends in between wakes us. Hyper alone would not look again
+        // until the client sends something.
+        self.link.0.reader.register(cx.waker());
         if self.link.0.busy.load(Ordering::Acquire) {
-            (self.read_limit, self.head_begun) = (None, false);
             return Poll::Pending;
         }
         let patience = if self.head_begun { HEAD_MAX } else { IDLE_MAX };
@@ -162,5 +185,231 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicU64;
+
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::{advance, sleep, timeout};
+
+    use super::*;
+
+    const STALL_MAX: Duration = Duration::from_secs(30);
+    const EVER: Duration = Duration::from_secs(86_400);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// What the test's streams say: the newest number, padded to a line of 100 bytes.
+    #[derive(Clone, Default)]
+    struct Number(Arc<(AtomicU64, AtomicWaker)>);
+
+    impl Number {
+        fn set(&self, number: u64) {
+            self.0.0.store(number, Ordering::SeqCst);
+            self.0.1.wake();
+        }
+    }
+
+    /// An empty answer, or a stream of the newest number.
+    struct Answer {
+        link: Link,
+        stream: Option<(Number, u64)>,
+    }
+
+    impl Body for Answer {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Self { link, stream } = &mut *self;
+            let Some((number, sent)) = stream else { return Poll::Ready(None) };
+            std::task::ready!(link.poll_writable(cx));
+            number.0.1.register(cx.waker());
+            let newest = number.0.0.load(Ordering::SeqCst);
+            if newest == *sent {
+                return Poll::Pending;
+            }
+            *sent = newest;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from(format!("{newest:099}\n"))))))
+        }
+    }
+
+    impl Drop for Answer {
+        fn drop(&mut self) {
+            self.link.answered();
+        }
+    }
+
+    /// The client's end of a connection whose kernel keeps so many bytes, and the server's link.
+    fn connect(buffer: usize, stream: Option<&Number>) -> (DuplexStream, Link) {
+        let (client, server) = duplex(buffer);
+        let link = Link::default();
+        let (io, stream) = (Progress::new(server, link.clone(), STALL_MAX), stream.cloned());
+        let own = link.clone();
+        let service = hyper::service::service_fn(move |_| {
+            own.asked();
+            let answer = Answer { link: own.clone(), stream: stream.clone().map(|number| (number, 0)) };
+            std::future::ready(Ok::<_, Infallible>(hyper::Response::new(answer)))
+        });
+        tokio::spawn(async move {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            let serving = builder.header_read_timeout(None).serve_connection(TokioIo::new(io), service);
+            // What ends a connection is what these tests look at from the client's side.
+            drop(serving.await);
+        });
+        (client, link)
+    }
+
+    async fn read(client: &mut DuplexStream) -> String {
+        let mut bytes = vec![0; 4096];
+        let count = timeout(EVER, client.read(&mut bytes)).await.expect("something comes").expect("readable");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+
+    /// Reads one whole head and whatever came with it.
+    async fn head(client: &mut DuplexStream) -> String {
+        let mut all = String::new();
+        while !all.contains("\r\n\r\n") {
+            let more = read(client).await;
+            assert!(!more.is_empty(), "closed after {all:?}");
+            all += &more;
+        }
+        all
+    }
+
+    async fn closed_after(client: &mut DuplexStream) -> Duration {
+        let start = Instant::now();
+        assert_eq!(read(client).await, "", "closed without a word");
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_is_closed_after_a_minute() {
+        let (mut client, _) = connect(1024, None);
+        assert_eq!(closed_after(&mut client).await, IDLE_MAX);
+        let (mut client, _) = connect(1024, None);
+        for _ in 0..3 {
+            client.write_all(REQUEST).await.expect("open");
+            assert!(head(&mut client).await.starts_with("HTTP/1.1 200"));
+            sleep(IDLE_MAX - Duration::from_secs(1)).await;
+        }
+        assert_eq!(closed_after(&mut client).await, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_head_that_comes_byte_by_byte_is_cut_after_ten_seconds() {
+        let (mut client, _) = connect(1024, None);
+        sleep(Duration::from_secs(50)).await;
+        let start = Instant::now();
+        for byte in REQUEST {
+            let mut nothing = [0];
+            tokio::select! {
+                biased;
+                end = client.read(&mut nothing) => {
+                    assert_eq!(end.expect("readable"), 0);
+                    break;
+                }
+                () = sleep(Duration::from_secs(1)) => client.write_all(&[*byte]).await.expect("open"),
+            }
+        }
+        assert_eq!(start.elapsed(), HEAD_MAX + Duration::from_secs(1), "counted from the first byte");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_head_leaves_the_next_request_all_its_time() {
+        let (mut client, _) = connect(1024, None);
+        client.write_all(&REQUEST[..10]).await.expect("open");
+        sleep(Duration::from_secs(9)).await;
+        client.write_all(&REQUEST[10..]).await.expect("open");
+        assert!(head(&mut client).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(closed_after(&mut client).await, IDLE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_is_not_a_silent_connection() {
+        let number = Number::default();
+        let (mut client, _) = connect(1024, Some(&number));
+        client.write_all(REQUEST).await.expect("open");
+        head(&mut client).await;
+        sleep(EVER / 2).await;
+        number.set(1);
+        assert!(read(&mut client).await.contains("0001\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_is_noticed_though_its_stream_is_quiet() {
+        let number = Number::default();
+        let (mut client, link) = connect(1024, Some(&number));
+        client.write_all(REQUEST).await.expect("open");
+        head(&mut client).await;
+        let start = Instant::now();
+        drop(client);
+        timeout(EVER, async {
+            while link.0.busy.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("noticed");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p54_a_frozen_reader_is_cut() {
+        let number = Number::default();
+        let (mut client, link) = connect(1000, Some(&number));
+        client.write_all(REQUEST).await.expect("open");
+        let start = Instant::now();
+        for step in 1..100 {
+            number.set(step);
+            sleep(Duration::from_secs(1)).await;
+            if !link.0.busy.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        assert!(link.stalled());
+        // Its kernel took a head and some eight numbers, one a second; then nothing for the whole patience.
+        assert!(start.elapsed() > STALL_MAX && start.elapsed() < STALL_MAX + Duration::from_secs(12));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p52_a_reader_that_takes_a_byte_now_and_then_is_slow_and_not_cut() {
+        let number = Number::default();
+        let (mut client, link) = connect(100, Some(&number));
+        client.write_all(REQUEST).await.expect("open");
+        for step in 1..200 {
+            number.set(step);
+            sleep(STALL_MAX - Duration::from_secs(1)).await;
+            assert_eq!(client.read(&mut [0]).await.expect("open"), 1);
+        }
+        assert!(!link.stalled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p50_a_reader_that_wakes_up_gets_the_newest_and_not_the_backlog() {
+        let number = Number::default();
+        let (mut client, link) = connect(1000, Some(&number));
+        client.write_all(REQUEST).await.expect("open");
+        head(&mut client).await;
+        for step in 1..=20_000 {
+            number.set(step);
+            advance(Duration::from_millis(1)).await;
+        }
+        let mut all = String::new();
+        while !all.contains("020000\n") {
+            all += &read(&mut client).await;
+        }
+        let numbers = all.lines().filter(|line| line.len() == 99).count();
+        assert!(numbers < 15, "what its kernel held, one write on the way, and the newest: {numbers}");
+        assert!(!link.stalled());
     }
 }

@@ -43,6 +43,8 @@ const PARAMETERS: &[&str] = &[
 /// The names under which clients send a cursor in the query, in the order they are believed.
 const CURSORS: &[&str] = &["last_event_id", "lastEventId", "last-event-id", "evs_last_event_id"];
 const THROTTLE_MAX: Duration = Duration::from_secs(3600);
+/// Shorter wishes are raised to it: a heartbeat is for noticing silence, not for load.
+const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(300);
 /// Unknown symbols that get near misses with them.
 const SUGGESTED_MAX: usize = 10;
@@ -75,17 +77,20 @@ pub(super) fn open(state: &State, caller: Caller, params: &Params, method_reads_
     };
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
-    stream(state, asked.clone(), cursor, slot, caller.link)
+    stream(state, &asked, cursor, slot, caller.link)
 }
 
-/// The head of a stream, without one: what a probe gets.
-pub(super) fn probe() -> Answer {
+/// The head of what a request would be answered, without opening a stream: what a probe gets.
+pub(super) fn probe(state: &State, params: &Params) -> Answer {
+    if let Err(problem) = Asked::read(state, params) {
+        return problem.answer();
+    }
     let mut answer = Answer::default();
     stream_headers(answer.headers_mut());
     answer
 }
 
-fn stream(state: &State, asked: Asked, cursor: Option<&str>, slot: Slot, link: Link) -> Answer {
+fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot, link: Link) -> Answer {
     let resume = cursor.and_then(|text| state.fanout.resume(text));
     let subscription = state.fanout.subscribe(Wanted {
         symbols: asked.symbols.clone(),
@@ -191,7 +196,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// A request's parameters, understood.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Asked {
     symbols: Vec<SymbolId>,
     /// Each name as it was asked for, and what it means.
@@ -210,6 +215,7 @@ impl Asked {
         params.check(PARAMETERS)?;
         let throttle = params.duration("throttle", Duration::from_millis(1), THROTTLE_MAX)?;
         let heartbeat = params.duration("heartbeat", Duration::from_secs(1), HEARTBEAT_MAX)?;
+        let heartbeat = heartbeat.map(|every| if every.is_zero() { every } else { every.max(HEARTBEAT_MIN) });
         let errors_as_status = match params.one("errors")? {
             None => false,
             Some("status") => true,
@@ -242,11 +248,10 @@ impl Asked {
 
 /// The fields that are asked for.
 pub(super) fn fields(params: &Params) -> Result<FieldSet, Problem> {
-    let mut given = params.all("fields").peekable();
-    if given.peek().is_none() {
+    let text = params.all("fields").collect::<Vec<_>>().join(",");
+    if text.is_empty() {
         return Ok(FieldSet::DEFAULT);
     }
-    let text = given.collect::<Vec<_>>().join(",");
     FieldSet::parse(&text).map_err(|UnknownField(name)| {
         let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
         let near = names.iter().filter(|known| strsim::damerau_levenshtein(known, &name) <= 2);

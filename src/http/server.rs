@@ -39,6 +39,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 128 << 10;
 /// What a request line may have: some 2,000 symbols.
 pub(super) const URL_BYTES_MAX: usize = 16 << 10;
+/// While stopping, a connection that has asked nothing yet has so long to do it.
+const LATE_REQUEST_MAX: Duration = Duration::from_secs(1);
 /// After a failed accept (out of descriptors, most of the time) the loop pauses: trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -65,52 +67,40 @@ pub struct Peer(pub SocketAddr);
 pub async fn serve(listener: TcpListener, state: State, closing: CancellationToken) {
     let routes = super::routes(state.clone());
     let mut connections = JoinSet::new();
+    let spawn = |connections: &mut JoinSet<()>, accepted: io::Result<(TcpStream, SocketAddr)>| match accepted {
+        Ok((socket, peer)) => {
+            connections.spawn(connection(socket, peer, routes.clone(), state.clone(), closing.clone()));
+            None
+        }
+        Err(error) => {
+            state.metrics.accept_errors.inc();
+            warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+            Some(ACCEPT_PAUSE)
+        }
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             () = closing.cancelled() => break,
         };
-        match accepted {
-            Ok((socket, peer)) => {
-                connections.spawn(connection(socket, peer, routes.clone(), state.clone(), closing.clone()));
-            }
-            Err(error) => {
-                state.metrics.accept_errors.inc();
-                warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        if let Some(pause) = spawn(&mut connections, accepted) {
+            tokio::time::sleep(pause).await;
         }
     }
-    // While streams say good-bye, new requests are still answered: that this node is about to stop.
-    let refuse = async {
-        loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    connections.spawn(connection(
-                        socket,
-                        peer,
-                        routes.clone(),
-                        state.clone(),
-                        closing.clone(),
-                    ));
-                }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
-            while connections.try_join_next().is_some() {}
+    // While the open streams say good-bye, new requests are told that this node is about to stop.
+    let mut late = JoinSet::new();
+    loop {
+        tokio::select! {
+            ended = connections.join_next() => if ended.is_none() { break },
+            accepted = listener.accept() => if let Some(pause) = spawn(&mut late, accepted) {
+                tokio::time::sleep(pause).await;
+            },
+            Some(_) = late.join_next() => {}
         }
-    };
-    let drained = async {
-        while state.metrics.streams_open.get() > 0 {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-    };
-    tokio::select! {
-        () = refuse => {}
-        () = drained => {}
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while late.join_next().await.is_some() {}
 }
 
 async fn connection<F>(
@@ -129,7 +119,7 @@ async fn connection<F>(
     let link = Link::default();
     let io = TokioIo::new(Progress::new(socket, link.clone(), state.stream.stall_max));
     let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
-        link.busy(true);
+        link.asked();
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(link.clone());
         answer(request, routes.clone(), state.cors.clone(), link.clone())
@@ -143,11 +133,26 @@ async fn connection<F>(
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = closing.cancelled() => {
+            // One that has never asked may just have connected: hyper would close it unread.
+            let first = std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if link.requests() > 0 => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            match tokio::time::timeout(LATE_REQUEST_MAX, first).await {
+                Ok(Some(ended)) => return log_end(peer, ended),
+                Ok(None) => {}
+                Err(_) => return,
+            }
             // Ends at once where nothing is being answered.
             serving.as_mut().graceful_shutdown();
             serving.await
         }
     };
+    log_end(peer, ended);
+}
+
+fn log_end(peer: SocketAddr, ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
     }
@@ -253,6 +258,6 @@ impl<B: Body<Data = Bytes, Error = warp::Error> + Unpin> Body for Outgoing<B> {
 
 impl<B> Drop for Outgoing<B> {
     fn drop(&mut self) {
-        self.link.busy(false);
+        self.link.answered();
     }
 }

@@ -213,3 +213,185 @@ impl Heartbeat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+    use crate::config;
+    use crate::fanout::Wanted;
+    use crate::fanout::tests::Desk;
+    use crate::http::cors::Cors;
+    use crate::http::limits::Limits;
+    use crate::ingest::Board;
+    use crate::metrics::Metrics;
+
+    const EVER: Duration = Duration::from_secs(86_400);
+
+    struct Node {
+        desk: Desk,
+        state: State,
+    }
+
+    impl Node {
+        fn new(messages_per_second: Option<u32>) -> Self {
+            let desk = Desk::new(2);
+            let metrics = Arc::new(Metrics::default());
+            let limits = config::Limits { messages_per_second, ..config::Limits::default() };
+            let state = State {
+                fanout: desk.fanout.clone(),
+                board: Board::new(Arc::clone(&metrics)),
+                limits: Arc::new(Limits::new(limits, Vec::new())),
+                metrics,
+                cors: Arc::new(Cors::new(&[])),
+                stream: Arc::default(),
+                http: Arc::default(),
+                closing: CancellationToken::new(),
+            };
+            Self { desk, state }
+        }
+
+        /// A stream of the first symbol whose opening and snapshot are out.
+        async fn open(&self, heartbeat: Duration) -> PriceStream {
+            let slot = self.state.limits.open([127, 0, 0, 1].into()).expect("room");
+            let symbols = self.desk.latest.catalogue().ids().take(1).collect();
+            let wanted = Wanted { symbols, budget: slot.budget(), ..self.desk.wanted() };
+            let (subscription, opening) =
+                (self.desk.fanout.subscribe(wanted), Bytes::from_static(b"hello\n\n"));
+            let (state, link) = (self.state.clone(), Link::default());
+            let mut stream =
+                PriceStream::new(subscription, opening, heartbeat, slot, state, link, &self.state.closing);
+            assert_eq!(next(&mut stream).await, "hello\n\n");
+            assert_eq!(next(&mut stream).await, "data: {\"symbol\":\"S0\",\"price\":null}\nid: 7f3a.0\n\n");
+            stream
+        }
+
+        fn closed(&self, reason: &'static str) -> u64 {
+            self.state.metrics.streams_closed.get_or_create(&ByReason { reason }).get()
+        }
+    }
+
+    async fn poll(stream: &mut PriceStream) -> Option<String> {
+        let polled = timeout(EVER, std::future::poll_fn(|cx| stream.poll(cx))).await;
+        polled.expect("something comes").map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn next(stream: &mut PriceStream) -> String {
+        poll(stream).await.expect("the stream goes on")
+    }
+
+    /// What comes next, and after how many seconds.
+    async fn timed(stream: &mut PriceStream) -> (u64, String) {
+        let start = Instant::now();
+        let text = next(stream).await;
+        (start.elapsed().as_secs(), text)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p4_a_comment_goes_out_after_fifteen_seconds_without_a_byte() {
+        let node = Node::new(None);
+        let mut stream = node.open(Duration::ZERO).await;
+        for _ in 0..3 {
+            assert_eq!(timed(&mut stream).await, (15, ": hb\n".to_owned()));
+        }
+        advance(Duration::from_secs(10)).await;
+        node.desk.set(0, "100");
+        assert_eq!(timed(&mut stream).await.0, 0);
+        assert_eq!(timed(&mut stream).await, (15, ": hb\n".to_owned()), "counted from the last byte");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p31_a_visible_heartbeat_carries_the_time_and_the_newest_place_passed() {
+        let node = Node::new(None);
+        let mut stream = node.open(Duration::from_secs(20)).await;
+        node.desk.set(1, "5");
+        assert_eq!(timed(&mut stream).await, (15, ": hb\n".to_owned()));
+        let (after, text) = timed(&mut stream).await;
+        assert_eq!(after, 5);
+        assert!(text.starts_with("event: hb\ndata: {\"time\":1"), "{text}");
+        assert!(text.ends_with("}\nid: 7f3a.1\n\n"), "{text}");
+        node.desk.set(0, "100");
+        assert!(next(&mut stream).await.ends_with("id: 7f3a.2\n\n"));
+        // In time, whatever else was sent; and a byte is a byte: no comment in between.
+        advance(Duration::from_secs(10)).await;
+        node.desk.set(0, "101");
+        next(&mut stream).await;
+        let (after, text) = timed(&mut stream).await;
+        assert_eq!((after, text.starts_with("event: hb\n")), (10, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_its_budget_slows_down_is_told_once() {
+        let node = Node::new(Some(1));
+        let mut stream = node.open(Duration::ZERO).await;
+        let mut all = Vec::new();
+        for price in ["100", "101", "102", "103"] {
+            node.desk.set(0, price);
+            all.push(timed(&mut stream).await);
+        }
+        let notice = "event: notice\ndata: {\"code\":\"messages_per_second\",\"limit\":1,\"scope\":\"client\"}\n\ndata: ";
+        let told: Vec<_> = all.iter().filter(|(_, text)| text.starts_with(notice)).collect();
+        assert_eq!(told.len(), 1, "{all:?}");
+        assert_eq!(all.iter().map(|(after, _)| after).sum::<u64>(), 3, "one a second: {all:?}");
+        assert!(all[3].1.contains("\"103\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p62_a_stream_says_good_bye_within_the_drain_window_and_ends() {
+        let node = Node::new(None);
+        let mut stream = node.open(Duration::ZERO).await;
+        let start = Instant::now();
+        node.state.closing.cancel();
+        node.desk.set(0, "100");
+        let mut text = next(&mut stream).await;
+        if text.starts_with("data: ") {
+            text = next(&mut stream).await;
+        }
+        assert!(start.elapsed() <= node.state.http.drain_window + Duration::from_millis(1));
+        let (retry, bye) = text.split_once('\n').expect("two lines at least");
+        let retry_ms: u64 = retry.strip_prefix("retry: ").expect("a retry").parse().expect("milliseconds");
+        assert_eq!(bye, format!("event: bye\ndata: {{\"reason\":\"draining\",\"retry_ms\":{retry_ms}}}\n\n"));
+        assert!((1_000..3_000).contains(&retry_ms));
+        assert_eq!(poll(&mut stream).await, None);
+        drop(stream);
+        assert_eq!((node.closed("drained"), node.state.metrics.streams_open.get()), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p27_good_byes_are_spread_over_the_drain_window_and_their_retries_differ() {
+        let node = Node::new(None);
+        let mut streams = Vec::new();
+        for _ in 0..50 {
+            streams.push(node.open(Duration::ZERO).await);
+        }
+        let start = Instant::now();
+        node.state.closing.cancel();
+        let byes = streams
+            .into_iter()
+            .map(|mut stream| tokio::spawn(async move { (next(&mut stream).await, Instant::now()) }));
+        let mut thirds = [0; 3];
+        let mut retries = std::collections::HashSet::new();
+        for bye in byes.collect::<Vec<_>>() {
+            let (text, at) = bye.await.expect("a bye");
+            let third = (at - start).as_millis() * 3 / (node.state.http.drain_window.as_millis() + 1);
+            thirds[usize::try_from(third).expect("within the window")] += 1;
+            retries.insert(text);
+        }
+        // By chance alone one test run in a hundred million finds a third of the window empty.
+        assert!(thirds.iter().all(|count| *count > 0), "{thirds:?}");
+        assert!(retries.len() > 25, "{}", retries.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p57_a_dropped_stream_gives_its_place_back_and_is_counted() {
+        let node = Node::new(None);
+        for _ in 0..3 {
+            drop(node.open(Duration::ZERO).await);
+        }
+        assert_eq!((node.closed("client"), node.state.metrics.streams_open.get()), (3, 0));
+        assert_eq!(node.state.metrics.streams_opened.get(), 3);
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tickcast_feeds::{UnixNanos, Venue};
 
@@ -44,19 +45,26 @@ pub enum FeedState {
     Live,
     /// Open, and no tick for too long.
     Silent,
+    /// Between two attempts.
+    Waiting,
+    /// The venue told us to stay away for a while.
+    Banned,
+    /// The venue does not serve us: not from here, or not with this key.
+    Blocked,
     /// Over for good: the recording has ended, or we are stopping.
     Stopped,
 }
 
 impl FeedState {
-    const ALL: [Self; 5] = [Self::Connecting, Self::Subscribing, Self::Live, Self::Silent, Self::Stopped];
-
     fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Subscribing => "subscribing",
             Self::Live => "live",
             Self::Silent => "silent",
+            Self::Waiting => "waiting",
+            Self::Banned => "banned",
+            Self::Blocked => "blocked",
             Self::Stopped => "stopped",
         }
     }
@@ -75,6 +83,9 @@ struct Inner {
     lags: VecDeque<i64>,
     counts: Counts,
     last_error: Option<String>,
+    next_attempt: Option<Instant>,
+    /// Whether the board has it no longer, though its last frames may still come.
+    is_removed: bool,
 }
 
 /// What was counted on one connection.
@@ -127,8 +138,33 @@ impl Board {
 
     /// Adds a feed that follows so many instruments at an address that holds no secret.
     pub fn add(&self, venue: Venue, url: String, wanted: usize) -> Feed {
+        let others = lock(&self.feeds).iter().filter(|feed| feed.venue == venue).count();
+        self.numbered(venue, u32::try_from(others + 1).unwrap_or(u32::MAX), url, wanted)
+    }
+
+    /// Adds the connection that is to replace another: it has that one's number, and both are shown until the
+    /// other is [removed](Self::remove).
+    pub fn replacement(&self, of: &Feed, url: String) -> Feed {
+        let wanted = of.lock().wanted;
+        self.numbered(of.venue, of.connection, url, wanted)
+    }
+
+    /// Takes away a connection that was replaced. What was counted on it is its successor's from now on.
+    pub fn remove(&self, feed: &Feed, successor: &Feed) {
+        lock(&self.feeds).retain(|other| !Arc::ptr_eq(&other.inner, &feed.inner));
+        let old = {
+            let mut inner = feed.lock();
+            if std::mem::replace(&mut inner.is_removed, true) {
+                return;
+            }
+            feed.gauge(inner.state).dec();
+            inner.counts
+        };
+        successor.lock().counts.add(old);
+    }
+
+    fn numbered(&self, venue: Venue, connection: u32, url: String, wanted: usize) -> Feed {
         let mut feeds = lock(&self.feeds);
-        let connection = feeds.iter().filter(|feed| feed.venue == venue).count() + 1;
         let inner = Inner {
             state: FeedState::Connecting,
             since: clock::wall(),
@@ -140,16 +176,20 @@ impl Board {
             lags: VecDeque::with_capacity(LAGS_MAX),
             counts: Counts::default(),
             last_error: None,
+            next_attempt: None,
+            is_removed: false,
         };
-        let connection = u32::try_from(connection).expect("connections are counted in u32");
         let feed = Feed {
             venue,
             connection,
             inner: Arc::new(Mutex::new(inner)),
             metrics: Arc::clone(&self.metrics),
         };
-        feed.show_state(FeedState::Connecting);
-        feeds.push(feed.clone());
+        feed.gauge(FeedState::Connecting).inc();
+        // Beside the one that it replaces.
+        let is_before = |other: &Feed| (other.venue, other.connection) != (venue, connection);
+        let place = feeds.iter().rposition(|other| !is_before(other)).map_or(feeds.len(), |at| at + 1);
+        feeds.insert(place, feed.clone());
         feed
     }
 
@@ -169,7 +209,7 @@ impl Board {
         if feeds.is_empty() {
             return vec!["no feed is configured".to_owned()];
         }
-        feeds.iter().map(|feed| format!("{} is {}", feed.venue, feed.state().name())).collect()
+        feeds.iter().map(Feed::reason).collect()
     }
 }
 
@@ -188,10 +228,30 @@ impl Feed {
     pub fn enter(&self, state: FeedState) {
         let mut inner = self.lock();
         if inner.state != state {
-            (inner.state, inner.since) = (state, clock::wall());
-            drop(inner);
-            self.show_state(state);
+            if !inner.is_removed {
+                self.gauge(inner.state).dec();
+                self.gauge(state).inc();
+            }
+            (inner.state, inner.since, inner.next_attempt) = (state, clock::wall(), None);
         }
+    }
+
+    /// Notes that the next attempt is made then, and what the feed is until then.
+    pub(super) fn wait(&self, state: FeedState, next_attempt: Instant) {
+        self.enter(state);
+        let mut inner = self.lock();
+        (inner.next_attempt, inner.acknowledged) = (Some(next_attempt), 0);
+    }
+
+    /// Which connection of its venue it is, from 1.
+    pub(super) fn connection(&self) -> u32 {
+        self.connection
+    }
+
+    /// Notes the address that is tried now, without secrets.
+    pub(super) fn dialling(&self, url: String) {
+        self.lock().url = url;
+        self.enter(FeedState::Connecting);
     }
 
     /// Notes why it is not well.
@@ -208,28 +268,47 @@ impl Feed {
         change(&mut self.lock().counts);
     }
 
+    /// Everything wanted is there without asking: the simulator's instruments.
+    pub fn all_acknowledged(&self) {
+        let mut inner = self.lock();
+        inner.acknowledged = inner.wanted;
+    }
+
+    /// One more instrument was accepted.
     pub(super) fn acknowledged(&self) {
         let mut inner = self.lock();
         inner.acknowledged = (inner.acknowledged + 1).min(inner.wanted);
     }
 
+    /// So many instruments are accepted now.
+    pub(super) fn acknowledged_count(&self, count: usize) {
+        self.lock().acknowledged = count;
+    }
+
+    /// Notes what the venue will not send. Of each instrument the newest refusal is kept.
     pub(super) fn refused(&self, wire: Option<&str>, reason: &str) {
         let mut inner = self.lock();
+        inner.refused.retain(|known| known.wire.as_deref() != wire);
         if inner.refused.len() < REFUSED_MAX {
             inner.refused.push(Refused { wire: wire.map(str::to_owned), reason: reason.to_owned() });
         }
     }
 
-    /// Notes a tick that moved something.
-    pub(super) fn ticked(&self, ts_event: Option<UnixNanos>, now: Moment) {
+    /// What was refused is accepted after all.
+    pub(super) fn not_refused(&self, wire: &str) {
+        self.lock().refused.retain(|known| known.wire.as_deref() != Some(wire));
+    }
+
+    /// Notes a tick that moved something, and how far it was behind the venue's clock, where that can be known.
+    pub(super) fn ticked(&self, lag: Option<UnixNanos>, now: Moment) {
         let mut inner = self.lock();
         inner.last_tick = Some(now.at);
         inner.counts.ticks += 1;
-        if let Some(event) = ts_event {
+        if let Some(lag) = lag {
             if inner.lags.len() == LAGS_MAX {
                 inner.lags.pop_front();
             }
-            inner.lags.push_back(UnixNanos(now.wall.0.saturating_sub(event.0)).as_micros());
+            inner.lags.push_back(lag.as_micros());
         }
     }
 
@@ -245,24 +324,47 @@ impl Feed {
             wanted: inner.wanted,
             acknowledged: inner.acknowledged,
             refused: inner.refused.clone(),
-            last_tick_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            last_tick_age_ms: age.map(millis),
             lag_ms: percentiles(&inner.lags),
             counts: inner.counts,
-            next_attempt_ms: None,
+            next_attempt_ms: inner.next_attempt.map(|at| millis(at.saturating_duration_since(clock::now().at))),
             last_error: inner.last_error.clone(),
         }
     }
 
-    fn show_state(&self, now: FeedState) {
-        for state in FeedState::ALL {
-            let labels = ByState { venue: VenueLabel(self.venue), state: state.name() };
-            self.metrics.feed_state.get_or_create(&labels).set((state == now).into());
+    fn reason(&self) -> String {
+        let inner = self.lock();
+        let state = inner.state.name();
+        match &inner.last_error {
+            Some(error) => format!("{} is {state}: {error}", self.venue),
+            None => format!("{} is {state}", self.venue),
         }
+    }
+
+    /// How many connections of the venue are in this state.
+    fn gauge(&self, state: FeedState) -> Gauge {
+        let labels = ByState { venue: VenueLabel(self.venue), state: state.name() };
+        self.metrics.feed_state.get_or_create(&labels).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
     }
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.ticks += other.ticks;
+        self.frames_refused += other.frames_refused;
+        self.gaps += other.gaps;
+        self.duplicates += other.duplicates;
+        self.reconnects += other.reconnects;
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,6 +12,7 @@ use tickcast_feeds::{Codec, DecodeError, Event, Events, Frame, UnixNanos, Venue}
 use tracing::warn;
 
 use super::board::{Feed, FeedState};
+use crate::config::{Key, Secret};
 use crate::consolidate::{Effect, Moment};
 use crate::latest::Latest;
 use crate::metrics::{ByKind, ByVenue, ByVenueReason, Metrics, VenueLabel};
@@ -22,6 +23,28 @@ const TIME_MIN: UnixNanos = UnixNanos(946_684_800_000_000_000);
 const TIME_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// Kinds of refused frames that are logged, one line each; the rest is counted.
 const KINDS_LOGGED_MAX: usize = 32;
+
+/// What a driver may have to act upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard<'e> {
+    /// A live tick of this instrument came, whatever it moved.
+    Tick(&'e str),
+    /// Text to send back, ahead of anything that waits.
+    Reply(Cow<'static, str>),
+    /// The key was accepted.
+    Authenticated,
+    /// A subscription was accepted; `None` where the venue does not say which.
+    Acknowledged(Option<&'e str>),
+    /// A subscription was refused.
+    Refused {
+        /// Which; `None` where the venue does not say.
+        wire: Option<&'e str>,
+        /// The venue's own words.
+        reason: &'e str,
+    },
+    /// The venue is about to close this connection.
+    Reconnect,
+}
 
 /// One feed's way to the store.
 pub struct Pipeline {
@@ -39,6 +62,8 @@ pub struct Pipeline {
 struct Counters {
     metrics: Arc<Metrics>,
     venue: Venue,
+    /// Whether the frames come as they are sent.
+    is_live: bool,
     frames: Counter,
     lag: Histogram,
     trades: Counter,
@@ -55,14 +80,31 @@ impl Pipeline {
         Self { feed, latest, codec, spare: Events::default(), counters, logged: HashSet::new() }
     }
 
+    /// The way of a recording: how far its ticks are behind the venue's clock says nothing.
+    pub fn recorded(feed: Feed, latest: Latest, metrics: Arc<Metrics>) -> Self {
+        let mut this = Self::new(feed, latest, metrics);
+        this.counters.is_live = false;
+        this
+    }
+
     /// A new connection: what the codec knew of the last one is void.
     pub fn connected(&mut self) {
         self.codec = self.feed.venue().codec();
         self.feed.enter(FeedState::Subscribing);
     }
 
-    /// Takes one frame. What is to be sent back is given to `reply`.
-    pub fn frame(&mut self, frame: Frame<'_>, now: Moment, reply: impl FnMut(Cow<'static, str>)) {
+    /// The frame that shows the operator's key; `None` where none has to be sent ahead of subscriptions.
+    pub fn authenticate(&mut self, key: &Key) -> Option<String> {
+        self.codec.as_mut()?.authenticate(key.key.expose(), key.secret.as_ref().map_or("", Secret::expose))
+    }
+
+    /// The frames to send to follow these instruments.
+    pub fn subscribe(&mut self, wires: &[&str]) -> Vec<String> {
+        self.codec.as_mut().map(|codec| codec.subscribe(wires)).unwrap_or_default()
+    }
+
+    /// Takes one frame. What its driver may have to act upon is given to `heard`.
+    pub fn frame(&mut self, frame: Frame<'_>, now: Moment, heard: impl FnMut(Heard<'_>)) {
         self.counters.frames.inc();
         self.feed.count(|counts| counts.frames += 1);
         let mut events = std::mem::take(&mut self.spare).recycle();
@@ -71,44 +113,48 @@ impl Pipeline {
             None => Ok(()),
         };
         match decoded {
-            Ok(()) => self.events(&mut events, now, reply),
+            Ok(()) => self.events(&mut events, now, heard),
             Err(error) => self.refuse(&error),
         }
         self.spare = events.recycle();
     }
 
     /// Takes the events of one frame. The ticks of one instrument that follow each other are one change.
-    pub fn events(&mut self, events: &mut Events<'_>, now: Moment, mut reply: impl FnMut(Cow<'static, str>)) {
+    pub fn events(&mut self, events: &mut Events<'_>, now: Moment, mut heard: impl FnMut(Heard<'_>)) {
         for event in events.iter_mut() {
             self.check_time(event, now);
         }
         let mut rest = events.iter().as_slice();
         while let Some(first) = rest.first() {
             let Some(wire) = ticked_wire(first) else {
-                self.other(first, &mut reply);
+                self.other(first, &mut heard);
                 rest = &rest[1..];
                 continue;
             };
             let same = rest.iter().take_while(|event| ticked_wire(event) == Some(wire)).count();
             let (batch, others) = rest.split_at(same);
-            self.ticks(wire, batch, now);
+            if self.ticks(wire, batch, now) {
+                heard(Heard::Tick(wire));
+            }
             rest = others;
         }
     }
 
-    fn ticks(&mut self, wire: &str, batch: &[Event<'_>], now: Moment) {
+    /// Returns whether any of them is live.
+    fn ticks(&mut self, wire: &str, batch: &[Event<'_>], now: Moment) -> bool {
         let (feed, counters) = (&self.feed, &self.counters);
         let sources = self.latest.catalogue().sources(feed.venue(), wire);
         if sources.is_empty() {
             counters.ignored("unknown_symbol").inc_by(batch.len() as u64);
-            return;
+            return false;
         }
         let mut any = false;
         for (position, &source) in sources.iter().enumerate() {
             self.latest.apply(source, batch, now, |event, effect| {
                 // Several symbols may have this source; its ticks are counted once.
                 if position == 0 {
-                    any |= effect == Effect::Taken;
+                    // What another connection brought first is a sign of life all the same.
+                    any |= effect != Effect::Backfill;
                     counters.tick(feed, event, effect, now);
                 }
             });
@@ -116,9 +162,10 @@ impl Pipeline {
         if any {
             feed.enter(FeedState::Live);
         }
+        any
     }
 
-    fn other(&self, event: &Event<'_>, reply: &mut impl FnMut(Cow<'static, str>)) {
+    fn other(&self, event: &Event<'_>, heard: &mut impl FnMut(Heard<'_>)) {
         match event {
             Event::Gap { wire, missing } => {
                 let venue = ByVenue::from(self.feed.venue());
@@ -126,13 +173,14 @@ impl Pipeline {
                 self.feed.count(|counts| counts.gaps += 1);
                 warn!(venue = %self.feed.venue(), %wire, missing, "ticks were lost");
             }
-            Event::Reply(text) => reply(text.clone()),
-            Event::Acknowledged { .. } => self.feed.acknowledged(),
-            Event::Refused { wire, reason } => {
-                warn!(venue = %self.feed.venue(), wire = wire.as_deref(), %reason, "a subscription was refused");
-                self.feed.refused(wire.as_deref(), reason);
-            }
-            // Drivers that have a connection to replace look for this themselves; for the others it means nothing.
+            // No price is moved by it: what was last before the print that no longer holds is not known.
+            Event::Undone(_) => _ = self.counters.ignored("undone").inc(),
+            Event::Reply(text) => heard(Heard::Reply(text.clone())),
+            Event::Acknowledged { wire } => heard(Heard::Acknowledged(wire.as_deref())),
+            Event::Refused { wire, reason } => heard(Heard::Refused { wire: wire.as_deref(), reason }),
+            Event::Authenticated => heard(Heard::Authenticated),
+            Event::Reconnect => heard(Heard::Reconnect),
+            // Ticks, which are taken elsewhere.
             _ => {}
         }
     }
@@ -173,7 +221,11 @@ impl Counters {
             (ticks("trade"), ticks("quote"), ticks("ticker"), ticks("status"));
         let frames = metrics.frames.get_or_create(&venue.into()).clone();
         let lag = metrics.feed_lag.get_or_create(&venue.into()).clone();
-        Self { venue, frames, lag, trades, quotes, tickers, statuses, metrics }
+        // Shown at 0 from the start: nobody can see a rise from what is not there.
+        for losses in [&metrics.frames_refused, &metrics.gaps, &metrics.duplicates, &metrics.times_refused] {
+            drop(losses.get_or_create(&venue.into()));
+        }
+        Self { venue, is_live: true, frames, lag, trades, quotes, tickers, statuses, metrics }
     }
 
     fn ignored(&self, reason: &'static str) -> Counter {
@@ -191,10 +243,18 @@ impl Counters {
         match effect {
             Effect::Taken => {
                 taken.inc();
-                feed.ticked(ts_event, now);
-                if let Some(event) = ts_event {
-                    self.lag.observe(seconds(now.wall.0.saturating_sub(event.0)));
+                // A recording's lag would be its age.
+                let live = ts_event.filter(|_| self.is_live);
+                let lag = live.map(|event| UnixNanos(now.wall.0.saturating_sub(event.0)));
+                feed.ticked(lag, now);
+                if let Some(lag) = lag {
+                    self.lag.observe(seconds(lag));
                 }
+            }
+            Effect::Ineligible => {
+                self.ignored("ineligible").inc();
+                // It shows that the venue speaks, though it says nothing about the price.
+                feed.ticked(None, now);
             }
             Effect::Late => _ = self.ignored("late").inc(),
             Effect::Backfill => _ = self.ignored("backfill").inc(),
@@ -224,13 +284,45 @@ fn is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
 
 /// For a histogram: a duration, not a price.
 #[expect(clippy::cast_precision_loss, reason = "a lag of days may lose nanoseconds")]
-fn seconds(nanos: i64) -> f64 {
-    nanos as f64 / 1e9
+fn seconds(lag: UnixNanos) -> f64 {
+    lag.0 as f64 / 1e9
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::SymbolId;
+    use crate::clock;
+    use crate::ingest::Board;
+    use crate::latest::tests::apple;
+
+    #[test]
+    fn m58_prints_that_set_no_last_price_and_corrections_of_others_move_nothing_and_are_counted() {
+        let (latest, metrics) = (apple(), Arc::new(Metrics::default()));
+        let feed = Board::new(Arc::clone(&metrics)).add(Venue::Alpaca, String::new(), 1);
+        let mut pipeline = Pipeline::new(feed, latest.clone(), Arc::clone(&metrics));
+        let trade = |id: u32, price: &str, conditions: &str| {
+            format!(r#"[{{"T":"t","S":"AAPL","i":{id},"p":{price},"s":5,"c":[{conditions}],"z":"C","t":null}}]"#)
+        };
+        let frames = [
+            trade(1, "100.10", r#""@""#),
+            trade(2, "150", r#""@","I""#),
+            trade(3, "150", r#""@","§""#),
+            r#"[{"T":"x","S":"AAPL","i":1,"p":100.10,"s":5,"a":"C","z":"C","t":null}]"#.to_owned(),
+            r#"[{"T":"c","S":"AAPL","oi":1,"op":100.1,"os":5,"ci":4,"cp":99,"cs":5,"cc":["@"],"z":"C"}]"#.to_owned(),
+        ];
+        for frame in &frames {
+            pipeline.frame(Frame::Text(frame), clock::now(), |_| {});
+        }
+        let last = latest.read(SymbolId(0), |view| view.ticker.last.map(|price| price.to_string()));
+        assert_eq!(last.flatten().as_deref(), Some("100.10"));
+        let ignored = |reason| {
+            let labels = ByVenueReason { venue: VenueLabel(Venue::Alpaca), reason };
+            metrics.ticks_ignored.get_or_create(&labels).get()
+        };
+        assert_eq!((ignored("ineligible"), ignored("undone"), ignored("late")), (2, 2, 0));
+        assert_eq!(metrics.frames_refused.get_or_create(&Venue::Alpaca.into()).get(), 0);
+    }
 
     #[test]
     fn m50_a_time_before_2000_or_a_minute_ahead_is_none() {

@@ -1,8 +1,7 @@
 //! Plays a recording through the pipeline, at the pace it was recorded or faster.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,11 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use super::board::{Feed, FeedState};
-use super::pipeline::Pipeline;
+use super::pipeline::{Heard, Pipeline};
 use crate::clock;
 use crate::config::{Class, Instrument, PriceRule, Source, StaleAfter};
 use crate::latest::Latest;
-use crate::recording::{Direction, Line, Recording};
+use crate::recording::{self, Direction, Line, Recording};
 
 /// Frames played between two chances for other tasks, where nothing else makes the player wait.
 const BATCH_MAX: u32 = 64;
@@ -65,7 +64,7 @@ impl FromStr for Speed {
 /// Plays the recording, then waits for ever: the service goes on with the last prices.
 pub async fn run(options: Options, feed: Feed, latest: Latest, mut pipeline: Pipeline) {
     loop {
-        match play(&options, &mut pipeline).await {
+        match play(&options, &feed, &mut pipeline).await {
             Ok(frames) => info!(venue = %options.venue, frames, "the recording has ended"),
             Err(failure) => {
                 error!(venue = %options.venue, error = &failure as &dyn std::error::Error, "the recording could not be read");
@@ -81,12 +80,12 @@ pub async fn run(options: Options, feed: Feed, latest: Latest, mut pipeline: Pip
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     feed.enter(FeedState::Stopped);
-    latest.feed(options.venue, false, clock::now());
-    std::future::pending().await
+    latest.down(options.venue, &latest.catalogue().wires(options.venue), clock::now());
+    std::future::pending::<()>().await;
 }
 
-async fn play(options: &Options, pipeline: &mut Pipeline) -> io::Result<u64> {
-    let recording = Recording::new(BufReader::new(File::open(&options.path)?));
+async fn play(options: &Options, feed: &Feed, pipeline: &mut Pipeline) -> io::Result<u64> {
+    let recording = Recording::new(recording::open(&options.path)?);
     let mut pace = Pace::new(options.speed, options.venue);
     let (mut frames, mut in_a_row) = (0, 0);
     pipeline.connected();
@@ -115,7 +114,11 @@ async fn play(options: &Options, pipeline: &mut Pipeline) -> io::Result<u64> {
             tokio::task::yield_now().await;
             in_a_row = 0;
         }
-        pipeline.frame(line.content.frame(), clock::now(), |_| {});
+        pipeline.frame(line.content.frame(), clock::now(), |heard| match heard {
+            Heard::Acknowledged(_) => feed.acknowledged(),
+            Heard::Refused { wire, reason } => feed.refused(wire, reason),
+            _ => {}
+        });
         frames += 1;
     }
     Ok(frames)
@@ -152,13 +155,13 @@ impl Pace {
     fn newest_event(&mut self, line: &Line) -> Option<UnixNanos> {
         let mut events = Events::default();
         self.scout.as_mut()?.decode(line.content.frame(), UnixNanos::default(), &mut events).ok()?;
-        let live = events.iter().filter_map(|event| match event {
+        let times = events.iter().filter_map(|event| match event {
             Event::Trade(trade) if !trade.backfill => trade.ts_event,
             Event::Quote(quote) => quote.ts_event,
             Event::Summary(summary) => summary.ts_event,
             _ => None,
         });
-        live.max()
+        times.max()
     }
 }
 
@@ -169,7 +172,7 @@ impl Pace {
 ///
 /// Where the file cannot be read.
 pub fn instruments(path: &Path, venue: Venue) -> io::Result<Vec<Instrument>> {
-    let recording = Recording::new(BufReader::new(File::open(path)?));
+    let recording = Recording::new(recording::open(path)?);
     let mut decimals: BTreeMap<String, u32> = BTreeMap::new();
     let Some(mut codec) = venue.codec() else { return Ok(Vec::new()) };
     for line in recording.flatten().filter(|line| line.direction == Direction::In) {
@@ -196,12 +199,12 @@ pub fn instruments(path: &Path, venue: Venue) -> io::Result<Vec<Instrument>> {
 
 fn instrument(venue: Venue, wire: String, decimals: u32) -> Option<Instrument> {
     let pair = venue.pair(&wire)?;
-    let symbol = if pair.quote == Some("USD") { pair.base.to_owned() } else { pair.to_string() };
+    let symbol = if pair.quote.as_deref() == Some("USD") { pair.base.to_string() } else { pair.to_string() };
     Some(Instrument {
         name: pair.to_string(),
         class: if pair.quote.is_some() { Class::Crypto } else { Class::Stock },
-        base: pair.quote.map(|_| pair.base.to_owned()),
-        currency: pair.quote.unwrap_or("USD").to_owned(),
+        base: pair.quote.is_some().then(|| pair.base.to_string()),
+        currency: pair.quote.as_deref().unwrap_or("USD").to_owned(),
         symbol,
         decimals,
         aliases: Vec::new(),

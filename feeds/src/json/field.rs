@@ -71,8 +71,8 @@ impl<'f> Field<'f> {
     pub(crate) fn side_if_any(self) -> Result<Option<Side>, DecodeError> {
         match self.text_if_any()?.as_deref() {
             None => Ok(None),
-            Some("buy") => Ok(Some(Side::Buy)),
-            Some("sell") => Ok(Some(Side::Sell)),
+            Some("buy" | "BUY") => Ok(Some(Side::Buy)),
+            Some("sell" | "SELL") => Ok(Some(Side::Sell)),
             Some(_) => Err(self.unknown()),
         }
     }
@@ -152,6 +152,55 @@ impl<'f> Field<'f> {
         }
     }
 
+    /// Milliseconds since 1970 as a time.
+    #[inline]
+    pub(crate) fn millis_if_any(self) -> Result<Option<UnixNanos>, DecodeError> {
+        self.epoch(1_000_000)
+    }
+
+    /// Microseconds since 1970 as a time.
+    #[inline]
+    pub(crate) fn micros_if_any(self) -> Result<Option<UnixNanos>, DecodeError> {
+        self.epoch(1_000)
+    }
+
+    /// Nanoseconds since 1970 as a time.
+    #[inline]
+    pub(crate) fn nanos_if_any(self) -> Result<Option<UnixNanos>, DecodeError> {
+        self.epoch(1)
+    }
+
+    /// One side of a book, `[[price, size, …], …]` from the best on, as its best price and the size there. `None`
+    /// where the side is empty.
+    #[inline]
+    pub(crate) fn best(self) -> Result<(Option<Price>, Option<Size>), DecodeError> {
+        let mut side = self.nested()?;
+        side.array()?;
+        if !side.element()? {
+            return Ok((None, None));
+        }
+        side.array()?;
+        let mut next = || if side.element()? { Ok(side.field(self.name)?) } else { Err(self.unknown()) };
+        Ok((next()?.price_if_any()?, next()?.size_if_any()?))
+    }
+
+    /// Calls `read` with each element of a list of short texts or numbers, as it stands in the frame. Nothing
+    /// where there is no list.
+    #[inline]
+    pub(crate) fn each_word(self, mut read: impl FnMut(&str)) -> Result<(), DecodeError> {
+        let Some(mut list) = self.nested_if_any()? else { return Ok(()) };
+        list.array()?;
+        while list.element()? {
+            match list.value()? {
+                Value::Text(word) | Value::Number(word) => read(word),
+                // Whatever it says, no table has it.
+                Value::Escaped(quoted) => read(quoted),
+                _ => return Err(self.unknown()),
+            }
+        }
+        Ok(())
+    }
+
     /// Where to read an object or array; `None` where there is none.
     pub(crate) fn nested_if_any(self) -> Result<Option<Cursor<'f>>, DecodeError> {
         match self.value {
@@ -170,6 +219,21 @@ impl<'f> Field<'f> {
     #[cold]
     pub(crate) fn unknown(self) -> DecodeError {
         DecodeError::Value { field: self.name }
+    }
+
+    /// A time of so many units of that many nanoseconds. `None` where it is before 2001: no venue is that old,
+    /// so it is a zero, a digit too few or another unit.
+    #[inline]
+    fn epoch(self, nanos: i64) -> Result<Option<UnixNanos>, DecodeError> {
+        const MIN: i64 = 1_000_000_000_000_000_000;
+        let time = match self.number_text()? {
+            None | Some("") => None,
+            Some(text) => {
+                let units: i64 = text.parse().map_err(|_| self.no_number(NumberError::Malformed))?;
+                units.checked_mul(nanos).filter(|&time| time >= MIN)
+            }
+        };
+        Ok(time.map(UnixNanos))
     }
 
     #[cold]

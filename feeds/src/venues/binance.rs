@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::json::{Cursor, Field};
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Pace, Pair, Ping, Profile, Quote, Side, Summary, Top, Trade,
-    UnixNanos, Venue,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Side, Summary, Top,
+    Trade, UnixNanos, Venue,
 };
 
 /// Facts about the socket.
@@ -239,6 +239,7 @@ fn trade<'f>(
         id: id.id_if_any()?,
         ts_event: time_if_any(time)?,
         backfill: false,
+        moves: Moves::ALL,
     }))
 }
 
@@ -299,10 +300,5 @@ fn time_if_any(field: Field<'_>) -> Result<Option<UnixNanos>, DecodeError> {
 /// Splits `BTCUSDT` at the longest of the venue's quote assets that it ends with. `None` where none fits, and
 /// for what is no spot pair (`ETHUSD_PERP`).
 pub fn pair(wire: &str) -> Option<Pair<'_>> {
-    if wire.contains('_') {
-        return None;
-    }
-    let quote = QUOTES.iter().filter(|&quote| wire.ends_with(quote)).max_by_key(|quote| quote.len())?;
-    let base = wire.strip_suffix(quote).filter(|base| !base.is_empty())?;
-    Some(Pair { base, quote: Some(quote) })
+    if wire.contains('_') { None } else { Pair::split(wire, QUOTES) }
 }

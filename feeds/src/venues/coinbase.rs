@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::json::Cursor;
 use crate::trade_ids::TradeIds;
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Pace, Pair, Ping, Profile, Side, Summary, Top, Trade,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Side, Summary, Top, Trade,
     UnixNanos, Venue,
 };
 
@@ -99,6 +99,7 @@ impl Coinbase {
             id: id.id_if_any()?,
             ts_event: time.time_if_any()?,
             backfill,
+            moves: Moves::ALL,
         };
         if let Some(number) = trade.id.as_ref().and_then(crate::TradeId::number) {
             if backfill {
@@ -211,5 +212,5 @@ fn refused<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), De
 pub fn pair(wire: &str) -> Option<Pair<'_>> {
     let (base, quote) = wire.split_once('-')?;
     let whole = !base.is_empty() && !quote.is_empty() && !quote.contains('-');
-    whole.then_some(Pair { base, quote: Some(quote) })
+    whole.then(|| Pair::new(base, quote))
 }

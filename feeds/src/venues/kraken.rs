@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::json::Cursor;
 use crate::trade_ids::TradeIds;
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Pace, Pair, Ping, Price, Profile, Summary, Top, Trade,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Summary, Top, Trade,
     UnixNanos, Venue,
 };
 
@@ -101,6 +101,7 @@ impl Kraken {
                 id: id.id_if_any()?,
                 ts_event: time.time_if_any()?,
                 backfill: past,
+                moves: Moves::ALL,
             });
             Ok(())
         })?;
@@ -134,7 +135,7 @@ fn tickers<'f>(cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), Decode
             "timestamp",
         ])?;
         let last = last.price_if_any()?;
-        let open = last.zip(change.decimal_if_any()?).and_then(|(last, change)| less(last, change));
+        let open = last.zip(change.decimal_if_any()?).and_then(|(last, change)| last.less(change));
         events.push(Event::Summary(Summary {
             wire: wire.text()?,
             last,
@@ -180,13 +181,6 @@ fn each_row<'f>(
     Ok(())
 }
 
-/// `last` less `change`, the price 24 h ago, or `None` where it cannot be held exactly.
-fn less(last: Price, change: rust_decimal::Decimal) -> Option<Price> {
-    let open = last.get().checked_sub(change)?;
-    let exact = open.scale() >= last.get().scale().max(change.scale());
-    if exact { Price::new(open) } else { None }
-}
-
 /// The answer to a request: one for each symbol.
 fn answered<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), DecodeError> {
     let [method, result, success, error, symbol] =
@@ -212,7 +206,7 @@ fn answered<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), D
 pub fn pair(wire: &str) -> Option<Pair<'_>> {
     let (base, quote) = wire.split_once('/')?;
     let whole = !base.is_empty() && !quote.is_empty() && !quote.contains('/');
-    whole.then_some(Pair { base: common(base), quote: Some(common(quote)) })
+    whole.then(|| Pair::new(common(base), common(quote)))
 }
 
 fn common(asset: &str) -> &str {

@@ -1,0 +1,400 @@
+//! One task for each venue: opens its connections, opens them again when they end, and replaces those that will
+//! not last before they go. It owns every decision about attempts; what a connection does, it does by itself.
+//!
+//! Make before break: the replacement is opened and subscribed while the old connection serves, and the old one
+//! retires with the replacement's first tick. Only where nothing serves any more do prices become stale.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use tickcast_feeds::{Profile, Venue};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::backoff::{Backoff, Trouble};
+use super::board::{Board, Feed};
+use super::connection::{self, ConnectionError, Means, News, Order, Report};
+use super::dial::{Dial, Target};
+use super::pipeline::Pipeline;
+use super::plan;
+use super::record::Recorder;
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::config::{self, Class, Key, Proxy, url_without_secrets};
+use crate::latest::Latest;
+use crate::metrics::{ByVenueReason, Metrics, VenueLabel};
+
+/// Between two handshakes with one venue: the strictest takes 3 a second (OKX).
+const SPACING: Duration = Duration::from_millis(350);
+/// The first attempts are spread over this, so that a restart of many services is no storm.
+const START: Duration = Duration::from_millis(500);
+/// Reports that wait: each connection has at most a few.
+const REPORTS_MAX: usize = 64;
+
+/// What a venue's task is to do.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Whose connections.
+    pub profile: &'static Profile,
+    /// The addresses to try, in order.
+    pub urls: Vec<String>,
+    /// What to go through.
+    pub proxy: Option<Proxy>,
+    /// What to show the venue.
+    pub key: Option<Key>,
+    /// A connection is silent after this long without a tick.
+    pub silence_max: Duration,
+}
+
+/// What all venues' tasks share.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The store.
+    pub latest: Latest,
+    /// Where the state of each connection is shown.
+    pub board: Board,
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
+    /// Opens sockets.
+    pub dial: Arc<dyn Dial>,
+    /// Cancelled when the service stops.
+    pub closing: CancellationToken,
+}
+
+impl Setup {
+    /// The task of a configured venue; `None` for one that has no socket.
+    pub fn of(venue: Venue, feed: &config::Feed) -> Option<Self> {
+        let profile = venue.profile()?;
+        Some(Self {
+            profile,
+            urls: feed.urls(venue),
+            proxy: feed.proxy.clone(),
+            key: feed.key.clone(),
+            silence_max: feed.silence_max.unwrap_or(profile.silence_max),
+        })
+    }
+}
+
+/// Keeps a venue's instruments followed until the service stops.
+pub async fn run(setup: Setup, around: Surroundings, recorder: Option<Recorder>) {
+    let closing = around.closing.clone();
+    let (reports, mut inbox) = mpsc::channel(REPORTS_MAX);
+    let mut supervisor = Supervisor::new(setup, around, recorder, reports);
+    loop {
+        let next = supervisor.next_attempt();
+        tokio::select! {
+            () = closing.cancelled() => break,
+            Some(Report { id, news }) = inbox.recv() => supervisor.heard(id, news),
+            Some(ended) = supervisor.connections.join_next_with_id() => match ended {
+                Ok((_, (id, error))) => supervisor.ended(id, error),
+                Err(panic) => supervisor.panicked(panic.id()),
+            },
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => supervisor.attempt(),
+        }
+    }
+    // Each sends its close frame, within a bound of its own, and none waits for us to listen.
+    drop(inbox);
+    while supervisor.connections.join_next().await.is_some() {}
+}
+
+struct Supervisor {
+    setup: Setup,
+    around: Surroundings,
+    recorder: Option<Recorder>,
+    reports: mpsc::Sender<Report>,
+    connections: JoinSet<(u64, ConnectionError)>,
+    lines: Vec<Line>,
+    /// No attempt before this: spacing, or a ban that holds for all.
+    not_before: Instant,
+    /// Which of the addresses is tried, and how many in a row have refused us.
+    host: usize,
+    hosts_refused: usize,
+    next_id: u64,
+    rng: StdRng,
+}
+
+/// The instruments of one planned connection, and whoever serves them.
+struct Line {
+    wires: Arc<[String]>,
+    has_hours: bool,
+    backoff: Backoff,
+    /// The board's place of the line: of the connection that serves, or is to.
+    feed: Feed,
+    serving: Option<Open>,
+    replacement: Option<Open>,
+    /// When the next attempt is due.
+    due: Option<Instant>,
+    /// Whether a replacement is wanted, and why.
+    leaving: Option<&'static str>,
+    /// Whether ticks came since the last end.
+    is_live: bool,
+    was_live: bool,
+    /// What was logged last, so that the same is not logged again.
+    told: Option<&'static str>,
+}
+
+/// A connection that is being opened, or is open.
+struct Open {
+    id: u64,
+    task: tokio::task::Id,
+    /// Which address it was sent to.
+    host: usize,
+    feed: Feed,
+    retire: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Supervisor {
+    fn new(
+        setup: Setup,
+        around: Surroundings,
+        recorder: Option<Recorder>,
+        reports: mpsc::Sender<Report>,
+    ) -> Self {
+        let catalogue = Arc::clone(around.latest.catalogue());
+        let venue = setup.profile.venue;
+        let url = setup.urls.first().map(|url| url_without_secrets(url)).unwrap_or_default();
+        let mut rng: StdRng = rand::make_rng();
+        let now = Instant::now();
+        let lines = plan::shares(setup.profile, &catalogue.wires(venue)).into_iter().map(|wires| Line {
+            has_hours: wires.iter().all(|wire| has_hours(&catalogue, venue, wire)),
+            feed: around.board.add(venue, url.clone(), wires.len()),
+            wires: wires.into_iter().map(str::to_owned).collect(),
+            backoff: Backoff::default(),
+            serving: None,
+            replacement: None,
+            due: Some(now + rng.random_range(Duration::ZERO..START)),
+            leaving: None,
+            is_live: false,
+            was_live: false,
+            told: None,
+        });
+        let lines = lines.collect();
+        Self {
+            setup,
+            around,
+            recorder,
+            reports,
+            connections: JoinSet::new(),
+            lines,
+            not_before: now,
+            host: 0,
+            hosts_refused: 0,
+            next_id: 0,
+            rng,
+        }
+    }
+
+    fn next_attempt(&self) -> Option<Instant> {
+        let first = self.lines.iter().filter_map(|line| line.due).min()?;
+        Some(first.max(self.not_before))
+    }
+
+    /// Opens the connection that has been due the longest.
+    fn attempt(&mut self) {
+        let now = Instant::now();
+        let due = self.lines.iter_mut().filter(|line| line.due.is_some_and(|due| due <= now));
+        let Some(line) = due.min_by_key(|line| line.due) else { return };
+        line.due = None;
+        self.not_before = now + SPACING;
+        self.next_id += 1;
+        let id = self.next_id;
+        let profile = self.setup.profile;
+        let Some(url) = self.setup.urls.get(self.host).or_else(|| self.setup.urls.first()).cloned() else { return };
+        let shown = url_without_secrets(&url);
+        let is_replacement = line.serving.is_some();
+        let feed = if is_replacement {
+            self.around.board.replacement(&line.feed, shown)
+        } else {
+            line.feed.dialling(shown);
+            line.feed.clone()
+        };
+        let (retire, retired) = mpsc::channel(1);
+        let latest = self.around.latest.clone();
+        let means = Means {
+            id,
+            feed: feed.clone(),
+            pipeline: Pipeline::new(feed.clone(), latest, Arc::clone(&self.around.metrics)),
+            dial: Arc::clone(&self.around.dial),
+            recorder: self.recorder.clone(),
+            reports: self.reports.clone(),
+            retire: retired,
+            closing: self.around.closing.clone(),
+        };
+        let order = Order {
+            target: Target { url, frame_bytes_max: profile.frame_bytes_max, proxy: self.setup.proxy.clone() },
+            profile,
+            wires: Arc::clone(&line.wires),
+            silence_max: self.setup.silence_max,
+            has_hours: line.has_hours,
+            is_replacement,
+            key: self.setup.key.clone(),
+        };
+        debug!(venue = %profile.venue, connection = feed.connection(), is_replacement, "connecting");
+        let task = self.connections.spawn(async move { (id, connection::run(order, means).await) }).id();
+        let open = Some(Open { id, task, host: self.host, feed, retire });
+        if is_replacement {
+            line.replacement = open;
+        } else {
+            line.serving = open;
+        }
+    }
+
+    fn heard(&mut self, id: u64, news: News) {
+        let now = Instant::now();
+        let venue = self.setup.profile.venue;
+        let Some(line) = self.lines.iter_mut().find(|line| line.has(id)) else { return };
+        let is_serving = line.serving.as_ref().is_some_and(|open| open.id == id);
+        match news {
+            News::Leaving { reason } if is_serving && line.leaving.is_none() => {
+                info!(%venue, connection = line.feed.connection(), reason, "the connection will not last; replacing it");
+                line.leaving = Some(reason);
+                line.due = Some(now + self.rng.random_range(Duration::ZERO..START));
+            }
+            News::Leaving { .. } => {}
+            News::Serving { go } => {
+                if !is_serving {
+                    // The old one, if it is still there, brings in its last frames and then answers `go`.
+                    let old = std::mem::replace(&mut line.serving, line.replacement.take());
+                    if let (Some(old), Some(go)) = (&old, go) {
+                        let _ = old.retire.try_send(go);
+                    }
+                    line.reconnected(&self.around.metrics, venue, line.leaving.unwrap_or("replaced"));
+                    line.leaving = None;
+                    info!(%venue, connection = line.feed.connection(), "the connection was replaced");
+                    if let (Some(old), Some(new)) = (old, &line.serving) {
+                        self.around.board.remove(&old.feed, &new.feed);
+                        line.feed = new.feed.clone();
+                    }
+                }
+                self.hosts_refused = 0;
+                line.live(&self.around.metrics, venue, now);
+            }
+        }
+    }
+
+    fn ended(&mut self, id: u64, error: ConnectionError) {
+        let now = Instant::now();
+        let venue = self.setup.profile.venue;
+        // Who has retired is no line's any more.
+        let Some(line) = self.lines.iter_mut().find(|line| line.has(id)) else { return };
+        let mut trouble = error.trouble();
+        if trouble == Trouble::Forbidden {
+            // Another line may have found that out already.
+            if line.host_of(id) == Some(self.host) {
+                self.host = (self.host + 1) % self.setup.urls.len().max(1);
+                self.hosts_refused += 1;
+            }
+            if self.hosts_refused < self.setup.urls.len() {
+                trouble = Trouble::Ordinary;
+            } else {
+                self.hosts_refused = 0;
+            }
+        }
+        let wait = line.backoff.ended(trouble, now, &mut self.rng);
+        if wait.is_for_all {
+            self.not_before = self.not_before.max(now + wait.delay);
+        }
+        let next = (now + wait.delay).max(self.not_before);
+        if line.replacement.as_ref().is_some_and(|open| open.id == id) {
+            // The old one still serves: nobody notices.
+            debug!(%venue, connection = line.feed.connection(), error = &error as &dyn std::error::Error, "a replacement failed");
+            if let Some(open) = line.replacement.take() {
+                self.around.board.remove(&open.feed, &line.feed);
+            }
+            line.due = Some(next);
+            return;
+        }
+        line.feed.failed(told(&error));
+        line.reconnected(&self.around.metrics, venue, error.reason());
+        line.leaving = None;
+        let was_live = std::mem::take(&mut line.is_live);
+        line.was_live |= was_live;
+        if was_live {
+            self.around.latest.down(venue, &line.wires, clock::now());
+        }
+        if was_live || line.told != Some(error.reason()) {
+            line.told = Some(error.reason());
+            let (connection, error) = (line.feed.connection(), &error as &dyn std::error::Error);
+            let next_attempt_ms = next.saturating_duration_since(now).as_millis();
+            warn!(%venue, connection, error, next_attempt_ms, "connection ended; more of the same is only counted");
+        }
+        line.serving = line.replacement.take();
+        match &line.serving {
+            // The replacement that was on its way is the connection now.
+            Some(open) => {
+                self.around.board.remove(&line.feed, &open.feed);
+                line.feed = open.feed.clone();
+                line.due = None;
+            }
+            None => {
+                line.feed.wait(wait.state, next.into_std());
+                line.due = Some(next);
+            }
+        }
+    }
+
+    /// A connection's task failed by a mistake of ours: treated as a cut, so that the others go on.
+    fn panicked(&mut self, task: tokio::task::Id) {
+        let is_it = |open: &&Open| open.task == task;
+        let open = self.lines.iter().flat_map(|line| [&line.serving, &line.replacement]).flatten().find(is_it);
+        if let Some(id) = open.map(|open| open.id) {
+            self.ended(id, ConnectionError::Cut(None));
+        }
+    }
+}
+
+impl Line {
+    fn has(&self, id: u64) -> bool {
+        [&self.serving, &self.replacement].into_iter().flatten().any(|open| open.id == id)
+    }
+
+    fn host_of(&self, id: u64) -> Option<usize> {
+        let open = [&self.serving, &self.replacement].into_iter().flatten().find(|open| open.id == id);
+        open.map(|open| open.host)
+    }
+
+    /// Ticks come.
+    fn live(&mut self, metrics: &Metrics, venue: Venue, now: Instant) {
+        self.backoff.ticked(now);
+        let is_new = !std::mem::replace(&mut self.is_live, true);
+        if is_new {
+            info!(%venue, connection = self.feed.connection(), "the feed is live");
+            self.told = None;
+            if std::mem::take(&mut self.was_live) {
+                // What was traded meanwhile is not known.
+                let gaps = self.wires.len() as u64;
+                metrics.gaps.get_or_create(&venue.into()).inc_by(gaps);
+                self.feed.count(|counts| counts.gaps += gaps);
+            }
+        }
+    }
+
+    fn reconnected(&self, metrics: &Metrics, venue: Venue, reason: &'static str) {
+        let labels = ByVenueReason { venue: VenueLabel(venue), reason };
+        metrics.reconnects.get_or_create(&labels).inc();
+        self.feed.count(|counts| counts.reconnects += 1);
+    }
+}
+
+/// An error with its sources, for the board.
+fn told(error: &ConnectionError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn has_hours(catalogue: &Catalogue, venue: Venue, wire: &str) -> bool {
+    catalogue.sources(venue, wire).iter().all(|source| catalogue.entry(source.symbol).class == Class::Stock)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Attempts over hours, with time that is paused and a network that is none.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::StreamExt;
+use tokio::io::DuplexStream;
+use tokio::sync::watch;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+use crate::fanout::Bells;
+use crate::ingest::dial::{self, DialError, Dialled};
+
+const BYTES_MAX: usize = 1 << 20;
+
+/// What becomes of an attempt.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Accepted, then cut without a word.
+    HangUp,
+    /// Answered with a status.
+    Status(u16),
+    /// Accepted; the venue's end goes to the test.
+    Open,
+}
+
+/// A network whose every attempt is noted.
+struct Scripted {
+    attempts: watch::Sender<Vec<(Instant, String)>>,
+    opened: mpsc::Sender<DuplexStream>,
+    fate: fn(&str) -> Fate,
+}
+
+impl Dial for Scripted {
+    fn dial<'d>(&'d self, target: &'d Target) -> Dialled<'d> {
+        self.attempts.send_modify(|attempts| attempts.push((Instant::now(), target.url.clone())));
+        Box::pin(async move {
+            let (ours, theirs) = tokio::io::duplex(BYTES_MAX);
+            match (self.fate)(&target.url) {
+                Fate::HangUp => drop(theirs),
+                Fate::Status(status) => return Err(DialError::Status { status, retry_after: None }),
+                Fate::Open => self.opened.send(theirs).await.expect("the test listens"),
+            }
+            Ok(dial::over(ours, BYTES_MAX).await)
+        })
+    }
+}
+
+/// A supervisor of BTC-USD at Coinbase over a scripted network.
+struct Rig {
+    attempts: watch::Receiver<Vec<(Instant, String)>>,
+    opened: mpsc::Receiver<DuplexStream>,
+    board: Board,
+    closing: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Rig {
+    fn start(urls: &[&str], fate: fn(&str) -> Fate) -> Self {
+        let text = "[feeds.coinbase]\n[[instrument]]\nsymbol = \"BTC\"\nclass = \"crypto\"\nsources = [\"coinbase:BTC-USD\"]\n";
+        let config = config::load(text, "test.toml", std::iter::empty()).unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let catalogue = Arc::new(Catalogue::new(config.instruments));
+        let bells = Arc::new(Bells::new(catalogue.len()));
+        let silence_max = Duration::from_hours(1);
+        let latest = Latest::new(catalogue, &[(Venue::Coinbase, silence_max)], bells);
+        let (attempts, seen) = watch::channel(Vec::new());
+        let (opened, venue) = mpsc::channel(10);
+        let (board, closing) = (Board::new(Arc::clone(&metrics)), CancellationToken::new());
+        let dial = Arc::new(Scripted { attempts, opened, fate });
+        let around =
+            Surroundings { latest, board: board.clone(), metrics, dial, closing: closing.clone() };
+        let mut setup = Setup::of(Venue::Coinbase, &config::Feed::default()).unwrap();
+        setup.urls = urls.iter().map(|&url| url.to_owned()).collect();
+        setup.silence_max = silence_max;
+        let mut running = JoinSet::new();
+        running.spawn(run(setup, around, None));
+        Self { attempts: seen, opened: venue, board, closing, running }
+    }
+
+    /// When the first so many attempts were made, and where.
+    async fn attempts(&mut self, count: usize) -> Vec<(Instant, String)> {
+        self.attempts.wait_for(|attempts| attempts.len() >= count).await.unwrap()[..count].to_vec()
+    }
+
+    fn feed(&self) -> serde_json::Value {
+        serde_json::to_value(self.board.report()).unwrap()[0].clone()
+    }
+
+    async fn stop(mut self) {
+        self.closing.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+/// What is logged in this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn m22_m97_a_venue_that_accepts_and_hangs_up_is_asked_ever_more_slowly_for_ever_and_logged_once() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let start = Instant::now();
+    let mut rig = Rig::start(&["ws://venue.example"], |_| Fate::HangUp);
+    let times: Vec<Instant> = rig.attempts(100).await.into_iter().map(|(at, _)| at).collect();
+    let waits: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let shown: Vec<String> = waits.iter().map(|wait| format!("{:.1}", wait.as_secs_f64())).collect();
+    println!("waits between 100 attempts, in seconds: {}", shown.join(" "));
+    assert!(times[0] - start < Duration::from_secs(1));
+    let ceilings = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0].into_iter().chain(std::iter::repeat(30.0));
+    for (wait, ceiling) in waits.iter().zip(ceilings) {
+        // A handshake is never nearer to the last than the spacing, and timers are good for a millisecond.
+        let least_ms = SPACING.as_millis() - 1;
+        assert!(wait.as_millis() >= least_ms && wait.as_secs_f64() <= ceiling + 0.01, "{wait:?}");
+    }
+    let mean = |waits: &[Duration]| waits.iter().sum::<Duration>() / u32::try_from(waits.len()).unwrap();
+    assert!(mean(&waits[10..]) > Duration::from_secs(9) && mean(&waits[10..]) < Duration::from_secs(21));
+    let distinct: std::collections::BTreeSet<_> = waits[10..].iter().collect();
+    assert!(distinct.len() > 70, "jittered");
+    let feed = rig.feed();
+    assert_eq!(feed["last_error"], "the connection was cut");
+    assert!(feed["reconnects"].as_u64().unwrap() >= 99, "{feed}");
+    rig.stop().await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.lines().count(), 1, "one line for a hundred failures: {log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn m97_a_venue_that_does_not_serve_us_is_tried_at_its_other_address_and_then_left_alone() {
+    let mut rig = Rig::start(&["ws://one.example", "ws://two.example"], |_| Fate::Status(451));
+    let attempts = rig.attempts(8).await;
+    let hosts: Vec<&str> = attempts.iter().map(|(_, url)| &url[5..8]).collect();
+    assert_eq!(hosts, ["one", "two", "one", "two", "one", "two", "one", "two"]);
+    let wait = |index: usize| (attempts[index + 1].0 - attempts[index].0).as_secs_f64();
+    assert!(wait(0) < 1.0, "the other address is tried at once");
+    for (index, least) in [(1, 10.0), (3, 20.0), (5, 40.0)] {
+        assert!(wait(index) >= least && wait(index) <= least * 1.1 + 0.1, "{index}: {}", wait(index));
+    }
+    rig.stop().await;
+
+    let mut rig = Rig::start(&["ws://one.example", "ws://two.example"], |url| {
+        if url.contains("two") { Fate::Open } else { Fate::Status(403) }
+    });
+    assert!(rig.opened.recv().await.is_some(), "the other address serves");
+    assert_eq!(rig.attempts(2).await.len(), 2);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn m21_a_connection_that_answers_no_ping_is_dead_and_one_that_does_lives() {
+    let mut rig = Rig::start(&["ws://venue.example"], |_| Fate::Open);
+    let deaf = rig.opened.recv().await.unwrap();
+    let opened = Instant::now();
+    // Nobody reads what comes, nobody answers: another connection is opened.
+    let second = rig.opened.recv().await.unwrap();
+    let after = opened.elapsed().as_secs_f64();
+    assert!((30.0..32.0).contains(&after), "{after}");
+    assert_eq!(rig.feed()["last_error"].as_str().map(|text| text.starts_with("no byte for 30")), Some(true));
+    drop(deaf);
+    let mut venue = WebSocketStream::from_raw_socket(second, Role::Server, None).await;
+    let (mut pings, opened) = (0, Instant::now());
+    // Reading answers pings by itself.
+    while opened.elapsed() < Duration::from_mins(10) {
+        match venue.next().await {
+            Some(Ok(Message::Ping(_))) => pings += 1,
+            Some(Ok(_)) => {}
+            ended => panic!("{ended:?} after {:?}", opened.elapsed()),
+        }
+    }
+    assert!(pings >= 30, "{pings} pings in ten minutes");
+    assert_eq!(rig.attempts.borrow().len(), 2);
+    rig.stop().await;
+}
