@@ -464,12 +464,10 @@ fn stale(sources: &[Source], before: &Ticker) -> Ticker {
         ticker.figures = source.figures;
     }
     // A source may have got its first price in the same breath in which its connection went down.
-    if ticker.price.is_none() {
-        if let Some((source, price)) =
-            sources.iter().find_map(|source| source.price.map(|price| (source, price)))
-        {
-            (ticker.price, ticker.venue) = (Some(price), Some(source.venue));
-        }
+    if ticker.price.is_none()
+        && let Some(source) = sources.iter().find(|source| source.price.is_some())
+    {
+        (ticker.price, ticker.venue) = (source.price, Some(source.venue));
     }
     ticker
 }

@@ -105,8 +105,17 @@ fn the_documented_file_loads_with_all_that_is_commented_out_switched_on() {
         _ => line.to_owned(),
     };
     let text: Vec<String> = file("tickcast.toml").lines().map(uncomment).collect();
-    let config = right(load(&text.join("\n")));
+    let keys = [
+        "APCA_API_KEY_ID",
+        "APCA_API_SECRET_KEY",
+        "FINNHUB_API_KEY",
+        "POLYGON_API_KEY",
+        "TIINGO_API_KEY",
+        "TWELVEDATA_API_KEY",
+    ];
+    let config = right(load_with(&text.join("\n"), &keys.map(|name| (name, "k3y"))));
     assert!(Venue::ALL.iter().all(|venue| config.feeds.is_on(*venue)));
+    assert_eq!(config.record.map(|record| (record.bytes_max, record.files_max)), Some((256 << 20, 16)));
     assert_eq!(config.limits.messages_per_second, Some(500));
     assert_eq!(config.feeds.sim.and_then(|sim| sim.silence_max), Some(Duration::from_secs(10)));
 }
@@ -115,13 +124,13 @@ fn the_documented_file_loads_with_all_that_is_commented_out_switched_on() {
 fn the_documented_file_names_every_key_there_is() {
     // Asks the loader itself: what it lists as valid must stand in the file.
     let text = "instrument = [{zz9 = 1}]\n[stream]\nzz9 = 1\n[limits]\nzz9 = 1\n[http]\nzz9 = 1\n\
-                [feeds]\nzz9 = 1\nsim.zz9 = 1\nkraken.zz9 = 1\n";
+                [feeds]\nzz9 = 1\nsim.zz9 = 1\nkraken.zz9 = 1\n[record]\nzz9 = 1\n";
     let lists: Vec<String> =
         mistakes(text).into_iter().filter(|line| line.contains("here may stand: ")).collect();
-    assert_eq!(lists.len(), 7, "{lists:#?}");
+    assert_eq!(lists.len(), 8, "{lists:#?}");
     let documented = file("tickcast.toml");
     for key in lists.iter().flat_map(|line| line.rsplit(": ").next().unwrap_or_default().split(", ")) {
-        let is_key = |line: &str| line.trim_start_matches('#').split([' ', '=']).next() == Some(key);
+        let is_key = |line: &str| line.trim_start_matches(['#', ' ']).split([' ', '=']).next() == Some(key);
         let is_there = documented.lines().any(is_key) || documented.contains(&format!("[feeds.{key}]"));
         assert!(is_there, "config/tickcast.toml does not show `{key}`");
     }
@@ -523,4 +532,67 @@ fn control_characters_of_a_config_do_not_reach_the_terminal() {
     let text = format!("{RIGHT}\"\\u001b[31mred\" = 1\n[stream]\nretry = \"\\u001b[31m\"\n");
     let printed = mistakes(&text).join("\n");
     assert!(printed.contains("\\u{1b}[31mred") && !printed.contains('\u{1b}'), "{printed}");
+}
+
+/// `RIGHT`, and these keys of a feed from line 10 on.
+fn and_feed(venue: &str, keys: &str) -> String {
+    format!("{RIGHT}[feeds.{venue}]\n{keys}\n")
+}
+
+#[test]
+fn a_key_comes_from_a_variable_or_a_file_and_is_never_printed() {
+    let keys = "key_env = \"MY_KEY\"\nsecret_env = \"MY_SECRET\"";
+    let env = [("MY_KEY", " k3y\n"), ("MY_SECRET", "s3cret")];
+    let config = right(load_with(&and_feed("alpaca", keys), &env));
+    let key = config.feeds.feed(Venue::Alpaca).and_then(|feed| feed.key.clone()).expect("it is there");
+    assert_eq!((key.key.expose(), key.secret.as_ref().map(config::Secret::expose)), ("k3y", Some("s3cret")));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("k3y") && !shown.contains("s3cret") && shown.contains("***"), "{shown}");
+
+    let path = std::env::temp_dir().join(format!("tickcast-key-{}", std::process::id()));
+    std::fs::write(&path, "f1le\n").expect("a scratch file can be written");
+    let config = load(&and_feed("tiingo", &format!("key_file = {:?}", path.display().to_string())));
+    std::fs::remove_file(&path).expect("it is ours");
+    let config = right(config);
+    let key = config.feeds.feed(Venue::Tiingo).and_then(|feed| feed.key.clone()).expect("it is there");
+    assert_eq!(key.key.expose(), "f1le");
+}
+
+#[test]
+fn a_missing_key_is_a_mistake_that_names_its_variable_unless_the_feed_is_off() {
+    let problem = |venue, keys| mistakes(&and_feed(venue, keys));
+    assert_eq!(
+        problem("alpaca", "key_env = \"MY_KEY\""),
+        ["test.toml:10: [feeds.alpaca] key_env: the variable MY_KEY is not set"]
+    );
+    let missing = problem("alpaca", "");
+    assert_eq!(missing.len(), 1, "{missing:#?}");
+    assert!(missing[0].starts_with("test.toml:9: [feeds.alpaca] key_env: is missing"), "{missing:#?}");
+    let lost = problem("tiingo", "key_file = \"/no/such/file\"");
+    assert!(lost[0].starts_with("test.toml:10: [feeds.tiingo] key_file: /no/such/file: "), "{lost:#?}");
+    right(load(&and_feed("alpaca", "enabled = false\nkey_env = \"MY_KEY\"")));
+    right(load(&and_feed("finnhub", "url = \"wss://ws.finnhub.io?token=abc\"")));
+}
+
+#[test]
+fn m99_a_bad_proxy_setting_is_a_mistake_and_its_password_is_not_repeated() {
+    let printed = mistakes(&and_feed("kraken", "proxy = \"ftp://me:s3cret@proxy:1\""));
+    assert_eq!(printed.len(), 1, "{printed:#?}");
+    assert!(
+        printed[0].starts_with("test.toml:10: [feeds.kraken] proxy: no proxy: http://host:port"),
+        "{printed:#?}"
+    );
+    assert!(!printed[0].contains("s3cret"), "{printed:#?}");
+    let text = format!("{RIGHT}[feeds.kraken]\n[feeds.coinbase]\n");
+    let error = load_with(&text, &[("HTTPS_PROXY", "s3cret@proxy")]).expect_err("it is no proxy");
+    assert_eq!(error.count(), 1, "{error}");
+    assert!(error.to_string().starts_with("HTTPS_PROXY: no proxy: "), "{error}");
+    // Who connects to nobody need not care.
+    right(load_with(RIGHT, &[("HTTPS_PROXY", "s3cret@proxy")]));
+    let config =
+        right(load_with(&text, &[("ALL_PROXY", "socks5://127.0.0.1:1080"), ("NO_PROXY", "kraken.com")]));
+    let proxy =
+        |venue| config.feeds.feed(venue).and_then(|feed| feed.proxy.as_ref()).map(ToString::to_string);
+    assert_eq!(proxy(Venue::Kraken), None);
+    assert_eq!(proxy(Venue::Coinbase).as_deref(), Some("socks5://127.0.0.1:1080"));
 }

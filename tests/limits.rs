@@ -1,7 +1,7 @@
 //! What one client and all together may have, how each kind of client is told, and that a place comes back when
 //! its client leaves.
 
-#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
 mod support;
 

@@ -4,11 +4,12 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::{App, Client, Node, config, soon};
 use tickcast::app::Drive;
 use tokio::net::TcpSocket;
+use tokio::time::Instant;
 
 /// A client whose kernel holds as little as it can: it is frozen soon after it stops reading.
 async fn narrow(address: std::net::SocketAddr) -> Client {

@@ -105,9 +105,14 @@ async fn m01_m02_m05_m11_a_connection_that_only_beats_is_told_as_stale_and_reope
         () = beating => unreachable!("it beats for ever"),
         told = told => told,
     };
-    println!("silence_max 0.4 s: stale at the client after {stale_after:?}, reopened after {reopened_after:?}");
+    println!(
+        "silence_max 0.4 s: stale at the client after {stale_after:?}, reopened after {reopened_after:?}"
+    );
     let limit = Duration::from_millis(400);
-    assert!(stale_after >= limit - Duration::from_millis(50) && stale_after < limit + SLACK, "{stale_after:?}");
+    assert!(
+        stale_after >= limit - Duration::from_millis(50) && stale_after < limit + SLACK,
+        "{stale_after:?}"
+    );
     assert!(reopened_after < limit + Duration::from_millis(500) + SLACK, "{reopened_after:?}");
     venue.until_followed(2, &["BTC-USD"]).await;
     venue.trade("BTC-USD", "101");
@@ -121,8 +126,10 @@ async fn m07_a_request_that_is_never_answered_is_sent_again_on_the_same_connecti
     let venue = Venue::start(Language::Kraken).await;
     // Both frames of the first request are lost: ticker and trade.
     venue.with(|state| state.deaf_for = 2);
-    let app =
-        App::start(config("kraken", &venue.url(), "silence_max = \"3s\"", &["BTC/USD", "ETH/USD"]), Drive::Feeds);
+    let app = App::start(
+        config("kraken", &venue.url(), "silence_max = \"3s\"", &["BTC/USD", "ETH/USD"]),
+        Drive::Feeds,
+    );
     venue.until_followed(1, &["BTC/USD", "ETH/USD"]).await;
     until_feed(&app, |feed| feed["acknowledged"] == 2).await;
     assert_eq!(venue.with(|state| state.attempts.len()), 1);
@@ -132,8 +139,10 @@ async fn m07_a_request_that_is_never_answered_is_sent_again_on_the_same_connecti
 async fn m08_one_silent_symbol_is_asked_for_again_before_its_connection_is_dropped() {
     let venue = Venue::start(Language::Kraken).await;
     venue.with(|state| state.forgets.insert("ETH/USD".to_owned()));
-    let app =
-        App::start(config("kraken", &venue.url(), "silence_max = \"1s\"", &["BTC/USD", "ETH/USD"]), Drive::Feeds);
+    let app = App::start(
+        config("kraken", &venue.url(), "silence_max = \"1s\"", &["BTC/USD", "ETH/USD"]),
+        Drive::Feeds,
+    );
     venue.until_followed(1, &["BTC/USD"]).await;
     let ticking = async {
         let mut beat = interval(Duration::from_millis(20));
@@ -282,7 +291,8 @@ async fn m19_m85_m113_four_hundred_symbols_are_subscribed_within_the_venues_roll
     let all = venue.until("all 400", |state| {
         let connections = state.connections.iter();
         let followed: usize = connections.clone().map(|connection| connection.subscribed.len()).sum();
-        (followed == 400).then(|| connections.map(|c| (c.frames.len(), c.most_in(second))).collect::<Vec<_>>())
+        (followed == 400)
+            .then(|| connections.map(|c| (c.frames.len(), c.most_in(second))).collect::<Vec<_>>())
     });
     // Pings are answered in between, and count.
     let pinging = async {
@@ -302,7 +312,13 @@ async fn m19_m85_m113_four_hundred_symbols_are_subscribed_within_the_venues_roll
     assert!(longest < 8 << 10, "{longest} bytes in one frame");
     let acknowledged = |answer: &support::Answer| {
         let feeds = answer.json();
-        feeds["feeds"].as_array().unwrap().iter().map(|feed| feed["acknowledged"].as_u64().unwrap()).sum::<u64>() == 400
+        feeds["feeds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|feed| feed["acknowledged"].as_u64().unwrap())
+            .sum::<u64>()
+            == 400
     };
     app.until("/feeds", acknowledged).await;
     assert_eq!(venue.with(|state| state.attempts.len()), all.len(), "nobody was cut off");
@@ -347,7 +363,10 @@ async fn m79_a_symbol_that_nobody_asked_for_is_counted_and_ignored() {
     venue.trade("OLD-USD", "1");
     venue.trade("BTC-USD", "102");
     assert_eq!(stream.message().await.text("price"), "102");
-    assert_eq!(metric(&app, r#"tickcast_ticks_ignored_total{venue="coinbase",reason="unknown_symbol"}"#).await, 1);
+    assert_eq!(
+        metric(&app, r#"tickcast_ticks_ignored_total{venue="coinbase",reason="unknown_symbol"}"#).await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -467,7 +486,10 @@ async fn what_is_recorded_can_be_replayed_to_the_same_price() {
 }
 
 /// A proxy that tunnels to one address, whatever it is asked for. Returns its address and what it was asked.
-async fn proxy(to: std::net::SocketAddr, socks: bool) -> (std::net::SocketAddr, tokio::task::JoinHandle<String>) {
+async fn proxy(
+    to: std::net::SocketAddr,
+    socks: bool,
+) -> (std::net::SocketAddr, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let asked = tokio::spawn(async move {
@@ -504,7 +526,8 @@ async fn m98_a_venue_is_reached_through_an_http_or_a_socks_proxy_that_looks_up_i
         let scheme = if socks { "socks5" } else { "http" };
         let user = if socks { "" } else { "me:pass@" };
         let keys = format!("proxy = \"{scheme}://{user}{address}\"");
-        let app = App::start(config("coinbase", "ws://feed.example:9001/ws", &keys, &["BTC-USD"]), Drive::Feeds);
+        let app =
+            App::start(config("coinbase", "ws://feed.example:9001/ws", &keys, &["BTC-USD"]), Drive::Feeds);
         let asked = soon("a request to the proxy", asked).await.unwrap();
         if socks {
             assert_eq!(asked, "feed.example");
@@ -530,5 +553,8 @@ async fn m98_the_name_of_the_host_is_in_the_first_bytes_of_tls() {
     assert!(hello[..read].windows(9).any(|part| part == b"localhost"), "no server name");
     drop(client);
     let feed = until_feed(&app, |feed| feed["last_error"].is_string()).await;
-    assert!(feed["last_error"].as_str().unwrap().starts_with("could not connect: no TLS with localhost"), "{feed}");
+    assert!(
+        feed["last_error"].as_str().unwrap().starts_with("could not connect: no TLS with localhost"),
+        "{feed}"
+    );
 }

@@ -19,7 +19,7 @@ use crate::UnixNanos;
 /// The market's clock.
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
-/// Pre-market trading begins. All five hours: the exchanges' pages on trading hours, read 2026-07.
+/// Pre-market trading begins. These four hours: Massive's overview of its stock feeds, read 2026-11.
 const PRE: civil::Time = civil::time(4, 0, 0, 0);
 /// Regular trading begins.
 const OPEN: civil::Time = civil::time(9, 30, 0, 0);
@@ -208,10 +208,15 @@ mod tests {
         let expected = [day(friday, "2026-10-30"), day(monday, "2026-11-02")].concat();
         assert_eq!(changes("2026-10-30T05:00:00Z", "2026-11-03T04:00:00Z"), expected);
         // The Sundays themselves, hour by hour.
-        for (first, friday) in [("2026-03-08T05:00:00Z", "2026-03-06"), ("2026-11-01T04:00:00Z", "2026-10-30")] {
+        for (first, friday) in
+            [("2026-03-08T05:00:00Z", "2026-03-06"), ("2026-11-01T04:00:00Z", "2026-10-30")]
+        {
             for hour in 0..25 {
                 let session = session_at(UnixNanos(utc(first).0 + hour * 3_600_000_000_000));
-                assert_eq!((session.phase, session.trading_date.to_string().as_str()), (Phase::Closed, friday));
+                assert_eq!(
+                    (session.phase, session.trading_date.to_string().as_str()),
+                    (Phase::Closed, friday)
+                );
             }
         }
     }

@@ -33,7 +33,7 @@ impl Tape {
 pub enum Sure {
     /// The vendor's own page or its own table of conditions says so.
     Published,
-    /// Tables that other vendors publish of the tapes' flags agree on it (dxFeed, ThetaData; read 2026-07).
+    /// Tables that other vendors publish of the tapes' flags agree on it (`dxFeed`, `ThetaData`; read 2026-07).
     Tables,
     /// Recorded prints fit nothing else.
     Seen,
@@ -123,7 +123,7 @@ pub const UTP_LETTERS: &[Condition<&str>] = &[
 /// copies of that table, 12 in its knowledge base too. Where it lets a late report set the close (30, 31), the
 /// tapes' stricter word holds.
 pub const MASSIVE: &[Condition<u16>] = &[
-    row(0, "regular", Moves::ALL, Sure::Published),
+    row(0, "regular", Moves::ALL, Sure::Unconfirmed),
     row(1, "acquisition", Moves::ALL, Sure::Published),
     row(2, "average price", VOLUME, Sure::Published),
     row(3, "automatic execution", Moves::ALL, Sure::Published),
@@ -167,9 +167,9 @@ pub const MASSIVE: &[Condition<u16>] = &[
     row(55, "opening or reopening, in detail", Moves::ALL, Sure::Published),
 ];
 
-/// Finnhub's numbers. It publishes a list that we could not read; these four are plain in recordings of 2021 to
-/// 2026: each print below 100 shares has 12 and none above has, prints outside 09:30 to 16:00 have 24. All others
-/// count as unknown.
+/// Finnhub's numbers. It publishes a list that we could not read; these four are plain in recordings: of 61 prints of
+/// AAPL on 2023-03-31 those below 100 shares have 12 and no others do, 8 is on sweeps of one moment at one price, and
+/// prints after 17:00 have 24. All others count as unknown.
 pub const FINNHUB: &[Condition<u16>] = &[
     row(1, "regular", Moves::ALL, Sure::Seen),
     row(8, "intermarket sweep", Moves::ALL, Sure::Seen),

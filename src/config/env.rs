@@ -12,11 +12,7 @@ const SEPARATOR: &str = "__";
 
 /// Writes the variables into the tree. What they name is judged later, like the file's keys; only a way that ends
 /// at something that holds no keys is a mistake here.
-pub(super) fn overlay(
-    root: &mut Table,
-    variables: &HashMap<String, String>,
-    mistakes: &mut Mistakes,
-) {
+pub(super) fn overlay(root: &mut Table, variables: &HashMap<String, String>, mistakes: &mut Mistakes) {
     let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     // Shorter names first, so that `__HTTP` sets the table and `__HTTP__LISTEN` then a key of it.
     ours.sort();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
-use tickcast_feeds::Venue;
+use tickcast_feeds::{Auth, Venue};
 
 use super::parse::{boolean, decimal, duration, socket_url, whole};
 use super::proxy::{self, Choice, Proxy};
@@ -98,13 +98,28 @@ impl Feed {
             }
             None => None,
         };
-        Self { enabled, url, silence_max, proxy, key: Key::read(section, enabled, env) }
+        let mistakes_before = section.mistakes();
+        let key = Key::read(section, enabled, env);
+        // An address of the operator's own may hold the token already.
+        let is_in_url = matches!(venue.auth(), Auth::Query(_)) && url.is_some();
+        let is_wanted = venue.auth() != Auth::None && !is_in_url;
+        if enabled && is_wanted && key.is_none() && section.mistakes() == mistakes_before {
+            let place = section.place.clone();
+            section.add(
+                &place,
+                "key_env",
+                "is missing: it names the variable that holds your key; or key_file",
+            );
+        }
+        Self { enabled, url, silence_max, proxy, key }
     }
 
     /// The addresses to try, in order: the configured one alone, else the venue's own.
     pub fn urls(&self, venue: Venue) -> Vec<String> {
         let own = || venue.profile().map(|profile| profile.urls).unwrap_or_default();
-        self.url.as_ref().map_or_else(|| own().iter().map(|&url| url.to_owned()).collect(), |url| vec![url.clone()])
+        self.url
+            .as_ref()
+            .map_or_else(|| own().iter().map(|&url| url.to_owned()).collect(), |url| vec![url.clone()])
     }
 }
 

@@ -42,7 +42,8 @@ impl Mistakes {
     pub(super) fn add(&mut self, place: &Place, key: impl Into<String>, problem: impl Into<String>) {
         let (key, problem) = (key.into(), problem.into());
         // What several tables have from one variable is one mistake.
-        let is_known = |known: &Mistake| known.place == *place && known.key == key && known.problem == problem;
+        let is_known =
+            |known: &Mistake| known.place == *place && known.key == key && known.problem == problem;
         if matches!(place, Place::Variable(_)) && self.listed.iter().any(is_known) {
             return;
         }

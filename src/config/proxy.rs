@@ -71,7 +71,8 @@ pub(super) fn choice(node: &Node) -> Parsed<Choice> {
 }
 
 fn of(text: &str) -> Parsed<Proxy> {
-    let what = "no proxy: http://host:port, socks5://host:port, or none; a user as user:password@ before the host";
+    let what =
+        "no proxy: http://host:port, socks5://host:port, or none; a user as user:password@ before the host";
     let wrong = || what.to_owned();
     let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
     let kind = match scheme {
@@ -155,7 +156,16 @@ mod tests {
         assert_eq!(format!("{proxy} {proxy:?}").matches("ss@").count(), 0);
         let socks = of("socks5h://[::1]").unwrap();
         assert_eq!((socks.kind, socks.host.as_str(), socks.port), (ProxyKind::Socks5, "::1", 1080));
-        for bad in ["", "proxy:3128", "ftp://p:1", "http://", "http://p:0", "http://p:x", "https://p:1", "http://a b"] {
+        for bad in [
+            "",
+            "proxy:3128",
+            "ftp://p:1",
+            "http://",
+            "http://p:0",
+            "http://p:x",
+            "https://p:1",
+            "http://a b",
+        ] {
             let problem = of(bad).unwrap_err();
             assert!(problem.starts_with("no proxy: "), "{bad}: {problem}");
         }

@@ -30,8 +30,13 @@ impl Secret {
 
     fn of(text: &str) -> Parsed<Self> {
         let text = text.trim();
-        let is_key = !text.is_empty() && text.len() <= SECRET_MAX && text.bytes().all(|b| b.is_ascii_graphic());
-        if is_key { Ok(Self(text.to_owned())) } else { Err("holds no key: it is empty, or has blanks in it".to_owned()) }
+        let is_key =
+            !text.is_empty() && text.len() <= SECRET_MAX && text.bytes().all(|b| b.is_ascii_graphic());
+        if is_key {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("holds no key: it is empty, or has blanks in it".to_owned())
+        }
     }
 }
 
@@ -44,7 +49,11 @@ impl fmt::Debug for Secret {
 impl Key {
     /// Reads `key_env` or `key_file`, and `secret_env` or `secret_file`. Of a feed that is off only their spelling
     /// is looked at.
-    pub(super) fn read(section: &mut Section<'_>, is_on: bool, env: &HashMap<String, String>) -> Option<Self> {
+    pub(super) fn read(
+        section: &mut Section<'_>,
+        is_on: bool,
+        env: &HashMap<String, String>,
+    ) -> Option<Self> {
         let key = either(section, ["key_env", "key_file"], is_on, env);
         let secret = either(section, ["secret_env", "secret_file"], is_on, env);
         if key.is_none() && secret.is_some() {
@@ -65,7 +74,9 @@ fn either(
         let name = text(node)?;
         match env.get(name) {
             _ if !is_on => Ok(None),
-            Some(text) => Secret::of(text).map(Some).map_err(|problem| format!("the variable {name} {problem}")),
+            Some(text) => {
+                Secret::of(text).map(Some).map_err(|problem| format!("the variable {name} {problem}"))
+            }
             None => Err(format!("the variable {name} is not set")),
         }
     });

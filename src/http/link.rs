@@ -190,6 +190,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test looks at its tasks from the other end")]
+
     use std::convert::Infallible;
     use std::sync::atomic::AtomicU64;
 
@@ -300,7 +302,7 @@ mod tests {
         for _ in 0..3 {
             client.write_all(REQUEST).await.expect("open");
             assert!(head(&mut client).await.starts_with("HTTP/1.1 200"));
-            sleep(IDLE_MAX - Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(59)).await;
         }
         assert_eq!(closed_after(&mut client).await, Duration::from_secs(1));
     }
@@ -388,7 +390,7 @@ mod tests {
         client.write_all(REQUEST).await.expect("open");
         for step in 1..200 {
             number.set(step);
-            sleep(STALL_MAX - Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(29)).await;
             assert_eq!(client.read(&mut [0]).await.expect("open"), 1);
         }
         assert!(!link.stalled());

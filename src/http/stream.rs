@@ -216,6 +216,8 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test waits for its tasks")]
+
     use std::sync::Arc;
 
     use tokio::time::{advance, timeout};

@@ -327,7 +327,9 @@ impl Feed {
             last_tick_age_ms: age.map(millis),
             lag_ms: percentiles(&inner.lags),
             counts: inner.counts,
-            next_attempt_ms: inner.next_attempt.map(|at| millis(at.saturating_duration_since(clock::now().at))),
+            next_attempt_ms: inner
+                .next_attempt
+                .map(|at| millis(at.saturating_duration_since(clock::now().at))),
             last_error: inner.last_error.clone(),
         }
     }

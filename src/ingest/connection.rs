@@ -176,9 +176,8 @@ impl ConnectionError {
                 _ => Trouble::Ordinary,
             },
             Self::Closed { code: 1008, reason } => {
-                let says = |word: &str| {
-                    reason.as_ref().is_some_and(|text| text.to_ascii_lowercase().contains(word))
-                };
+                let says =
+                    |word: &str| reason.as_ref().is_some_and(|text| text.to_ascii_lowercase().contains(word));
                 // Some give no reason at all: that is taken for any other rule of theirs.
                 if ["rate", "too many", "limit"].into_iter().any(says) {
                     Trouble::PolicyRate

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_socks::tcp::Socks5Stream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use tokio_tungstenite::tungstenite::http::{StatusCode, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::Error as SocketError;
 
 use crate::config::{Proxy, ProxyKind};
 
@@ -161,9 +161,9 @@ impl fmt::Debug for Network {
 
 impl Dial for Network {
     fn dial<'d>(&'d self, target: &'d Target) -> Dialled<'d> {
-        Box::pin(async move {
-            timeout(CONNECT_MAX, self.open(target)).await.unwrap_or(Err(DialError::Timeout))
-        })
+        Box::pin(
+            async move { timeout(CONNECT_MAX, self.open(target)).await.unwrap_or(Err(DialError::Timeout)) },
+        )
     }
 }
 
@@ -213,9 +213,10 @@ async fn through(proxy: &Proxy, address: &Address) -> Result<TcpStream, DialErro
     let target = (address.host.as_str(), address.port);
     let result = match (proxy.kind, &proxy.user) {
         (ProxyKind::Http, _) => connect(&mut stream, proxy, address).await.map(|()| stream),
-        (ProxyKind::Socks5, None) => {
-            Socks5Stream::connect_with_socket(stream, target).await.map(Socks5Stream::into_inner).map_err(other)
-        }
+        (ProxyKind::Socks5, None) => Socks5Stream::connect_with_socket(stream, target)
+            .await
+            .map(Socks5Stream::into_inner)
+            .map_err(other),
         (ProxyKind::Socks5, Some((user, password))) => {
             let connected =
                 Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await;

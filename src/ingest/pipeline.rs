@@ -302,14 +302,17 @@ mod tests {
         let feed = Board::new(Arc::clone(&metrics)).add(Venue::Alpaca, String::new(), 1);
         let mut pipeline = Pipeline::new(feed, latest.clone(), Arc::clone(&metrics));
         let trade = |id: u32, price: &str, conditions: &str| {
-            format!(r#"[{{"T":"t","S":"AAPL","i":{id},"p":{price},"s":5,"c":[{conditions}],"z":"C","t":null}}]"#)
+            format!(
+                r#"[{{"T":"t","S":"AAPL","i":{id},"p":{price},"s":5,"c":[{conditions}],"z":"C","t":null}}]"#
+            )
         };
         let frames = [
             trade(1, "100.10", r#""@""#),
             trade(2, "150", r#""@","I""#),
             trade(3, "150", r#""@","§""#),
             r#"[{"T":"x","S":"AAPL","i":1,"p":100.10,"s":5,"a":"C","z":"C","t":null}]"#.to_owned(),
-            r#"[{"T":"c","S":"AAPL","oi":1,"op":100.1,"os":5,"ci":4,"cp":99,"cs":5,"cc":["@"],"z":"C"}]"#.to_owned(),
+            r#"[{"T":"c","S":"AAPL","oi":1,"op":100.1,"os":5,"ci":4,"cp":99,"cs":5,"cc":["@"],"z":"C"}]"#
+                .to_owned(),
         ];
         for frame in &frames {
             pipeline.frame(Frame::Text(frame), clock::now(), |_| {});

@@ -137,7 +137,8 @@ fn parts(dir: &Path, venue: Venue) -> io::Result<Vec<PathBuf>> {
     let start = format!("{venue}-");
     let is_part = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
-        let middle = name.and_then(|name| name.strip_prefix(&start)?.strip_suffix(EXTENSION)?.strip_suffix('.'));
+        let middle =
+            name.and_then(|name| name.strip_prefix(&start)?.strip_suffix(EXTENSION)?.strip_suffix('.'));
         middle.is_some_and(|middle| middle.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let entries = fs::read_dir(dir)?.map(|entry| Ok(entry?.path()));
@@ -190,10 +191,15 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let config = Record { dir: dir.clone(), bytes_max: 2000, files_max: 3 };
         let (recorder, writer) = recorder(Venue::Kraken, config, &metrics);
-        let written: Vec<String> = (0..LINES).map(|n| format!("{{\"n\":{n},\"x\":\"{:0>80}\"}}", n * 7919)).collect();
+        let written: Vec<String> =
+            (0..LINES).map(|n| format!("{{\"n\":{n},\"x\":\"{:0>80}\"}}", n * 7919)).collect();
         for (index, text) in written.iter().enumerate() {
             let frame = if index % 2 == 0 { Frame::Text(text) } else { Frame::Binary(text.as_bytes()) };
-            recorder.note(Direction::In, frame, UnixNanos(1_790_000_000_000_000_001 + i64::try_from(index).unwrap()));
+            recorder.note(
+                Direction::In,
+                frame,
+                UnixNanos(1_790_000_000_000_000_001 + i64::try_from(index).unwrap()),
+            );
         }
         drop(recorder);
         writer.run();

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use tickcast_feeds::{Profile, Venue};
+use tickcast_feeds::{Auth, Profile, Venue};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -70,9 +71,22 @@ impl Setup {
     /// The task of a configured venue; `None` for one that has no socket.
     pub fn of(venue: Venue, feed: &config::Feed) -> Option<Self> {
         let profile = venue.profile()?;
+        let mut urls = feed.urls(venue);
+        let in_query = match (venue.auth(), &feed.key) {
+            (Auth::Query(name), Some(key)) => {
+                Some((name, utf8_percent_encode(key.key.expose(), NON_ALPHANUMERIC)))
+            }
+            _ => None,
+        };
+        if let Some((name, key)) = in_query {
+            for url in &mut urls {
+                let separator = if url.contains('?') { '&' } else { '?' };
+                *url = format!("{url}{separator}{name}={key}");
+            }
+        }
         Some(Self {
             profile,
-            urls: feed.urls(venue),
+            urls,
             proxy: feed.proxy.clone(),
             key: feed.key.clone(),
             silence_max: feed.silence_max.unwrap_or(profile.silence_max),
@@ -204,7 +218,9 @@ impl Supervisor {
         self.next_id += 1;
         let id = self.next_id;
         let profile = self.setup.profile;
-        let Some(url) = self.setup.urls.get(self.host).or_else(|| self.setup.urls.first()).cloned() else { return };
+        let Some(url) = self.setup.urls.get(self.host).or_else(|| self.setup.urls.first()).cloned() else {
+            return;
+        };
         let shown = url_without_secrets(&url);
         let is_replacement = line.serving.is_some();
         let feed = if is_replacement {
@@ -341,7 +357,8 @@ impl Supervisor {
     /// A connection's task failed by a mistake of ours: treated as a cut, so that the others go on.
     fn panicked(&mut self, task: tokio::task::Id) {
         let is_it = |open: &&Open| open.task == task;
-        let open = self.lines.iter().flat_map(|line| [&line.serving, &line.replacement]).flatten().find(is_it);
+        let open =
+            self.lines.iter().flat_map(|line| [&line.serving, &line.replacement]).flatten().find(is_it);
         if let Some(id) = open.map(|open| open.id) {
             self.ended(id, ConnectionError::Cut(None));
         }
@@ -386,7 +403,11 @@ fn told(error: &ConnectionError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        text = format!("{text}: {error}");
+        let more = error.to_string();
+        // Some say what their source says.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
         source = error.source();
     }
     text

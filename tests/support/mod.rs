@@ -7,7 +7,9 @@
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "each test file uses its part; a test panics to fail"
+    clippy::disallowed_methods,
+    clippy::unused_async,
+    reason = "each test file uses its part; a test fails by a panic and ends with its tasks"
 )]
 
 use std::future::Future;

@@ -154,7 +154,9 @@ impl Venue {
             let id = state.next_trade;
             state.next_trade += 1;
             let text = trade(self.language, wire, price, id);
-            for connection in state.connections.iter().filter(|connection| connection.subscribed.contains(wire)) {
+            for connection in
+                state.connections.iter().filter(|connection| connection.subscribed.contains(wire))
+            {
                 let _ = connection.out.send(Out::Frame(Message::text(text.clone())));
             }
             id
@@ -174,7 +176,9 @@ impl Venue {
     /// What the language has for heartbeats.
     pub fn heartbeat(&self) {
         match self.language {
-            Language::Coinbase => self.say(r#"{"type":"heartbeat","sequence":1,"last_trade_id":0,"product_id":"BTC-USD"}"#),
+            Language::Coinbase => {
+                self.say(r#"{"type":"heartbeat","sequence":1,"last_trade_id":0,"product_id":"BTC-USD"}"#)
+            }
             Language::Kraken => self.say(r#"{"channel":"heartbeat"}"#),
             Language::Binance => self.ping(),
             Language::Okx => self.say("pong"),
@@ -227,7 +231,12 @@ impl Connection {
     }
 }
 
-async fn accept(listener: TcpListener, language: Language, state: Arc<Mutex<State>>, changed: watch::Sender<()>) {
+async fn accept(
+    listener: TcpListener,
+    language: Language,
+    state: Arc<Mutex<State>>,
+    changed: watch::Sender<()>,
+) {
     let mut open = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -287,7 +296,8 @@ async fn serve(
     };
     changed.send_replace(());
     if language == Language::Kraken {
-        let status = json!({"channel":"status","type":"update","data":[{"system":"online","api_version":"v2"}]});
+        let status =
+            json!({"channel":"status","type":"update","data":[{"system":"online","api_version":"v2"}]});
         let _ = socket.send(Message::text(status.to_string())).await;
     }
     let end = loop {
@@ -352,7 +362,11 @@ async fn serve(
 impl State {
     fn answer(&mut self, language: Language, connection: usize, text: &str) -> Vec<String> {
         let Ok(frame) = serde_json::from_str::<Value>(text) else {
-            return if text == "ping" && language == Language::Okx { vec!["pong".to_owned()] } else { Vec::new() };
+            return if text == "ping" && language == Language::Okx {
+                vec!["pong".to_owned()]
+            } else {
+                Vec::new()
+            };
         };
         if self.deaf_for > 0 {
             self.deaf_for -= 1;
@@ -367,11 +381,14 @@ impl State {
                 // One product that there is not, and the whole request is void.
                 if let Some(bad) = wires.iter().find(|wire| self.refused.contains(*wire)) {
                     let reason = format!("{bad} is not a valid product");
-                    return vec![json!({"type":"error","message":"Failed to subscribe","reason":reason}).to_string()];
+                    return vec![
+                        json!({"type":"error","message":"Failed to subscribe","reason":reason}).to_string(),
+                    ];
                 }
                 self.follow(connection, wires);
                 let all = &self.connections[connection].subscribed;
-                let channels = ["ticker", "matches", "heartbeat"].map(|name| json!({"name":name,"product_ids":all}));
+                let channels =
+                    ["ticker", "matches", "heartbeat"].map(|name| json!({"name":name,"product_ids":all}));
                 vec![json!({"type":"subscriptions","channels":channels}).to_string()]
             }
             Language::Kraken => {
@@ -385,7 +402,11 @@ impl State {
                     let result = json!({"channel":channel,"symbol":wire});
                     json!({"method":"subscribe","success":true,"result":result,"req_id":id})
                 };
-                strings(&frame["params"]["symbol"]).into_iter().map(answer).map(|answer| answer.to_string()).collect()
+                strings(&frame["params"]["symbol"])
+                    .into_iter()
+                    .map(answer)
+                    .map(|answer| answer.to_string())
+                    .collect()
             }
             Language::Binance => {
                 let streams = strings(&frame["params"]);
@@ -404,8 +425,12 @@ impl State {
                 let answer = |arg: Value| {
                     let wire = arg["instId"].as_str().unwrap().to_owned();
                     if self.refused.contains(&wire) {
-                        let message = format!("Wrong URL or channel:{},instId:{wire} doesn't exist.", arg["channel"].as_str().unwrap());
-                        return json!({"event":"error","code":"60018","msg":message,"connId":"a"}).to_string();
+                        let message = format!(
+                            "Wrong URL or channel:{},instId:{wire} doesn't exist.",
+                            arg["channel"].as_str().unwrap()
+                        );
+                        return json!({"event":"error","code":"60018","msg":message,"connId":"a"})
+                            .to_string();
                     }
                     self.follow(connection, vec![wire]);
                     json!({"event":"subscribe","arg":arg,"connId":"a"}).to_string()

@@ -31,7 +31,7 @@ enum Rule {
     GoodFriday,
 }
 
-/// NYSE rule 7.2. Since when: the exchange's history of holidays, read 2026-07.
+/// The days are those of NYSE's published calendars; since when each is kept is general knowledge.
 const HOLIDAYS: &[Holiday] = &[
     Holiday { since: 1871, rule: Rule::NewYear },
     // Martin Luther King, Jr. Day.
@@ -80,8 +80,9 @@ fn is_weekend(day: Date) -> bool {
 /// The day after Thanksgiving, and the days before Independence Day and Christmas where those are on weekdays: in
 /// 2026 the 4th of July is a Saturday, its Friday the holiday, and the Thursday before a whole day.
 fn is_short(day: Date) -> bool {
-    let after_thanksgiving =
-        HOLIDAYS.iter().any(|h| matches!(h.rule, Rule::Weekday(11, ..)) && h.is_on(day.saturating_sub(1.days())));
+    let after_thanksgiving = HOLIDAYS
+        .iter()
+        .any(|h| matches!(h.rule, Rule::Weekday(11, ..)) && h.is_on(day.saturating_sub(1.days())));
     let eve = matches!((day.month(), day.day()), (7, 3) | (12, 24));
     after_thanksgiving || eve && !is_weekend(day.saturating_add(1.days()))
 }
@@ -118,22 +119,25 @@ impl Rule {
 
 /// Easter Sunday of the Gregorian calendar, by the method of Meeus, Jones and Butcher.
 fn easter(year: i16) -> Option<Date> {
-    let y = i32::from(year);
-    let (a, b, c) = (y % 19, y / 100, y % 100);
-    let g = (8 * b + 13) / 25;
-    let h = (19 * a + b - b / 4 - g + 15) % 30;
-    let l = (32 + 2 * (b % 4) + 2 * (c / 4) - h - c % 4) % 7;
-    let m = (a + 11 * h + 22 * l) / 451;
-    let n = h + l - 7 * m + 114;
-    Date::new(year, i8::try_from(n / 31).ok()?, i8::try_from(n % 31 + 1).ok()?).ok()
+    let year_of = i32::from(year);
+    let (golden, century, rest) = (year_of % 19, year_of / 100, year_of % 100);
+    let drift = (8 * century + 13) / 25;
+    let moon = (19 * golden + century - century / 4 - drift + 15) % 30;
+    let sunday = (32 + 2 * (century % 4) + 2 * (rest / 4) - moon - rest % 4) % 7;
+    let exception = (golden + 11 * moon + 22 * sunday) / 451;
+    let days = moon + sunday - 7 * exception + 114;
+    Date::new(year, i8::try_from(days / 31).ok()?, i8::try_from(days % 31 + 1).ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Months and days.
+    type Days = &'static [(i8, i8)];
+
     /// NYSE Group's releases of 2024-11-08 (2025) and 2025-12-23 (2026 to 2028), and the day of mourning of 2025.
-    const PUBLISHED: &[(i16, &[(i8, i8)], &[(i8, i8)])] = &[
+    const PUBLISHED: &[(i16, Days, Days)] = &[
         (
             2025,
             &[
@@ -210,7 +214,8 @@ mod tests {
 
     #[test]
     fn easter_is_on_its_known_days() {
-        let known = [(1818, 3, 22), (1943, 4, 25), (2000, 4, 23), (2024, 3, 31), (2025, 4, 20), (2038, 4, 25)];
+        let known =
+            [(1818, 3, 22), (1943, 4, 25), (2000, 4, 23), (2024, 3, 31), (2025, 4, 20), (2038, 4, 25)];
         for (year, month, day) in known {
             assert_eq!(easter(year), Some(date(year, month, day)));
         }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use crate::json::{Cursor, Field};
 use crate::tape::{self, Tape};
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Status, Summary, Trade,
-    Undone, UnixNanos, Venue,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Status, Summary,
+    Trade, Undone, UnixNanos, Venue,
 };
 
 /// Facts about the socket.
@@ -163,12 +163,11 @@ fn daily_bar<'f>(message: &mut Cursor<'f>, events: &mut Events<'f>) -> Result<()
 fn status<'f>(message: &mut Cursor<'f>, events: &mut Events<'f>) -> Result<(), DecodeError> {
     let [wire, code, text, time, tape] = message.pick(["S", "sc", "sm", "t", "z"])?;
     let (code, tape) = (code.text_if_any()?, tape.text_if_any()?);
-    let halted = match (tape.as_deref().and_then(Tape::from_letter), code.as_deref()) {
-        (Some(Tape::Cta), Some("2")) => true,
-        (Some(Tape::Cta), Some("3")) => false,
-        // Halt, volatility pause, and quotes again but no trades yet.
-        (Some(Tape::Utp), Some("H" | "P" | "Q")) => true,
-        (Some(Tape::Utp), Some("T")) => false,
+    let tape = tape.as_deref().and_then(Tape::from_letter);
+    let halted = match (tape, code.as_deref()) {
+        // On tape C a halt, a volatility pause, and quotes again but no trades yet.
+        (Some(Tape::Cta), Some("2")) | (Some(Tape::Utp), Some("H" | "P" | "Q")) => true,
+        (Some(Tape::Cta), Some("3")) | (Some(Tape::Utp), Some("T")) => false,
         _ => return Ok(()),
     };
     let text = text.text_if_any()?.unwrap_or_default();

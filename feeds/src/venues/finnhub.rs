@@ -114,7 +114,16 @@ fn take<'f>(row: &mut Cursor<'f>, events: &mut Events<'f>) -> Result<(), DecodeE
     let mut moves = Moves::ALL;
     conditions.each_word(|code| moves = moves.and(tape::finnhub(code)))?;
     let size = Some(size);
-    events.push(Event::Trade(Trade { wire, price, size, aggressor: None, id: None, ts_event, backfill: false, moves }));
+    events.push(Event::Trade(Trade {
+        wire,
+        price,
+        size,
+        aggressor: None,
+        id: None,
+        ts_event,
+        backfill: false,
+        moves,
+    }));
     Ok(())
 }
 

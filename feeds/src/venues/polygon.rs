@@ -150,7 +150,9 @@ fn status<'f>(message: &mut Cursor<'f>, events: &mut Events<'f>) -> Result<(), D
         "success" => {
             let wire = match &text {
                 Cow::Borrowed(text) => text.strip_prefix("subscribed to: T.").map(Cow::Borrowed),
-                Cow::Owned(text) => text.strip_prefix("subscribed to: T.").map(|wire| Cow::Owned(wire.to_owned())),
+                Cow::Owned(text) => {
+                    text.strip_prefix("subscribed to: T.").map(|wire| Cow::Owned(wire.to_owned()))
+                }
             };
             if let Some(wire) = wire {
                 events.push(Event::Acknowledged { wire: Some(wire) });

@@ -15,8 +15,8 @@ use std::time::Duration;
 use crate::json::{Cursor, Field};
 use crate::symbol::upper;
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, LastKind, Moves, Pace, Pair, Ping, Profile, Quote, Status, Trade,
-    Undone, UnixNanos, Venue,
+    Codec, DecodeError, Event, Events, Frame, LastKind, Moves, Pace, Pair, Ping, Profile, Quote, Status,
+    Trade, Undone, UnixNanos, Venue,
 };
 
 /// Facts about the socket.
@@ -121,8 +121,23 @@ impl Tiingo {
             "intermarketSweepOrder",
             "oddlot",
         ])?;
-        let [kind, date, nanos, wire, bid_size, bid, _, ask, ask_size, last, size, halted, after_hours, _, odd_lot] =
-            fields;
+        let [
+            kind,
+            date,
+            nanos,
+            wire,
+            bid_size,
+            bid,
+            _,
+            ask,
+            ask_size,
+            last,
+            size,
+            halted,
+            after_hours,
+            _,
+            odd_lot,
+        ] = fields;
         let kind = kind.text()?;
         if !matches!(&*kind, "Q" | "T" | "B") {
             return Ok(());

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::hours::{self, Phase};
 use crate::json::{Cursor, Field};
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, LastKind, Moves, Pace, Pair, Ping, Profile, Summary, Top, Trade,
-    UnixNanos, Venue,
+    Codec, DecodeError, Event, Events, Frame, LastKind, Moves, Pace, Pair, Ping, Profile, Summary, Top,
+    Trade, UnixNanos, Venue,
 };
 
 /// Facts about the socket.
@@ -73,16 +73,8 @@ impl Codec for TwelveData {
 }
 
 fn price<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), DecodeError> {
-    let [wire, currency, exchange, time, price, bid, ask, volume] = cursor.pick([
-        "symbol",
-        "currency",
-        "exchange",
-        "timestamp",
-        "price",
-        "bid",
-        "ask",
-        "day_volume",
-    ])?;
+    let [wire, currency, exchange, time, price, bid, ask, volume] =
+        cursor.pick(["symbol", "currency", "exchange", "timestamp", "price", "bid", "ask", "day_volume"])?;
     cursor.end()?;
     let wire = wire.text()?;
     let ts_event = time.integer_if_any()?.filter(|&secs| secs > 0).and_then(UnixNanos::from_secs);

@@ -72,8 +72,7 @@ impl Rig {
         let (opened, venue) = mpsc::channel(10);
         let (board, closing) = (Board::new(Arc::clone(&metrics)), CancellationToken::new());
         let dial = Arc::new(Scripted { attempts, opened, fate });
-        let around =
-            Surroundings { latest, board: board.clone(), metrics, dial, closing: closing.clone() };
+        let around = Surroundings { latest, board: board.clone(), metrics, dial, closing: closing.clone() };
         let mut setup = Setup::of(Venue::Coinbase, &config::Feed::default()).unwrap();
         setup.urls = urls.iter().map(|&url| url.to_owned()).collect();
         setup.silence_max = silence_max;
@@ -145,7 +144,9 @@ async fn m22_m97_a_venue_that_accepts_and_hangs_up_is_asked_ever_more_slowly_for
     let distinct: std::collections::BTreeSet<_> = waits[10..].iter().collect();
     assert!(distinct.len() > 70, "jittered");
     let feed = rig.feed();
-    assert_eq!(feed["last_error"], "the connection was cut");
+    let error =
+        "the connection was cut: WebSocket protocol error: Connection reset without closing handshake";
+    assert_eq!(feed["last_error"], error);
     assert!(feed["reconnects"].as_u64().unwrap() >= 99, "{feed}");
     rig.stop().await;
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
