@@ -89,6 +89,7 @@ pub async fn run(
     let mut tasks = Tasks::default();
     let server = start(config, drive, listener, &closing, &mut tasks);
     tokio::pin!(server);
+    let mut served = false;
     let result = tokio::select! {
         () = stop => {
             info!("stopping");
@@ -102,10 +103,13 @@ pub async fn run(
             error!(?ended, "a venue's task ended by itself; stopping");
             Err(AppError::TaskEnded)
         }
-        () = &mut server => Err(AppError::TaskEnded),
+        () = &mut server => {
+            served = true;
+            Err(AppError::TaskEnded)
+        }
     };
     closing.cancel();
-    if timeout(drain_max, server).await.is_err() {
+    if !served && timeout(drain_max, server).await.is_err() {
         warn!("some streams did not end in time and are cut");
     }
     tasks.stop().await;

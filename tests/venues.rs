@@ -2,18 +2,23 @@
 //! happens on a bad day, and what clients are told about it. Each name starts with the pain that it is about.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
+#![allow(clippy::print_stdout, reason = "what was measured, for who runs them with --nocapture")]
+#![allow(clippy::disallowed_methods, reason = "tasks and queues that last as long as their test")]
 
 #[path = "venues/script.rs"]
 mod script;
 mod support;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use script::{Language, Venue, Welcome};
+use script::{End, Language, Venue, Welcome};
 use serde_json::Value;
 use support::{App, Stream, soon};
 use tickcast::app::Drive;
+use tickcast::clock;
 use tickcast::config::{self, Config};
+use tickcast_feeds::hours::{self, Phase};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -22,7 +27,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const SLACK: Duration = Duration::from_secs(1);
 
 fn load(text: &str) -> Config {
-    let config = config::load(text, "test.toml", std::iter::empty());
+    let keys = ["KEY", "SECRET"].map(|name| (name.to_owned(), "abc".to_owned()));
+    let config = config::load(text, "test.toml", keys.into_iter());
     let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     config.http.drain_window = Duration::ZERO;
     config
@@ -33,12 +39,14 @@ fn config(venue: &str, url: &str, keys: &str, wires: &[&str]) -> Config {
     let mut text = format!("[feeds.{venue}]\nurl = \"{url}\"\n{keys}\n");
     for wire in wires {
         let plain = wire.replace(['-', '/'], "");
-        let (symbol, currency) = match plain.strip_suffix("USDT") {
-            Some(base) => (base, "USDT"),
-            None => (plain.strip_suffix("USD").unwrap(), "USD"),
+        let (class, symbol, currency) = match (plain.strip_suffix("USDT"), plain.strip_suffix("USD")) {
+            (Some(base), _) => ("crypto", base, "USDT"),
+            (_, Some(base)) => ("crypto", base, "USD"),
+            _ => ("stock", plain.as_str(), "USD"),
         };
-        text += &format!(
-            "[[instrument]]\nsymbol = \"{symbol}\"\nclass = \"crypto\"\ncurrency = \"{currency}\"\nsources = [\"{venue}:{wire}\"]\n"
+        let _ = write!(
+            text,
+            "[[instrument]]\nsymbol = \"{symbol}\"\nclass = \"{class}\"\ncurrency = \"{currency}\"\nsources = [\"{venue}:{wire}\"]\n"
         );
     }
     load(&text)
@@ -83,7 +91,7 @@ async fn live_coinbase(venue: &Venue, keys: &str) -> (App, Stream) {
 
 #[tokio::test]
 async fn m01_m02_m05_m11_a_connection_that_only_beats_is_told_as_stale_and_reopened() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let (app, mut stream) = live_coinbase(&venue, "silence_max = \"400ms\"").await;
     let silent_since = Instant::now();
     // Heartbeats and pings go on all the time: they are no ticks.
@@ -109,10 +117,7 @@ async fn m01_m02_m05_m11_a_connection_that_only_beats_is_told_as_stale_and_reope
         "silence_max 0.4 s: stale at the client after {stale_after:?}, reopened after {reopened_after:?}"
     );
     let limit = Duration::from_millis(400);
-    assert!(
-        stale_after >= limit - Duration::from_millis(50) && stale_after < limit + SLACK,
-        "{stale_after:?}"
-    );
+    assert!(stale_after >= Duration::from_millis(350) && stale_after < limit + SLACK, "{stale_after:?}");
     assert!(reopened_after < limit + Duration::from_millis(500) + SLACK, "{reopened_after:?}");
     venue.until_followed(2, &["BTC-USD"]).await;
     venue.trade("BTC-USD", "101");
@@ -123,7 +128,7 @@ async fn m01_m02_m05_m11_a_connection_that_only_beats_is_told_as_stale_and_reope
 
 #[tokio::test]
 async fn m07_a_request_that_is_never_answered_is_sent_again_on_the_same_connection() {
-    let venue = Venue::start(Language::Kraken).await;
+    let venue = Venue::start(Language::Kraken);
     // Both frames of the first request are lost: ticker and trade.
     venue.with(|state| state.deaf_for = 2);
     let app = App::start(
@@ -137,7 +142,7 @@ async fn m07_a_request_that_is_never_answered_is_sent_again_on_the_same_connecti
 
 #[tokio::test]
 async fn m08_one_silent_symbol_is_asked_for_again_before_its_connection_is_dropped() {
-    let venue = Venue::start(Language::Kraken).await;
+    let venue = Venue::start(Language::Kraken);
     venue.with(|state| state.forgets.insert("ETH/USD".to_owned()));
     let app = App::start(
         config("kraken", &venue.url(), "silence_max = \"1s\"", &["BTC/USD", "ETH/USD"]),
@@ -166,7 +171,7 @@ async fn m08_one_silent_symbol_is_asked_for_again_before_its_connection_is_dropp
 
 #[tokio::test]
 async fn m13_m27_a_notice_replaces_the_connection_and_no_tick_is_lost_or_doubled() {
-    let venue = Venue::start(Language::Binance).await;
+    let venue = Venue::start(Language::Binance);
     let app = App::start(config("binance", &venue.url(), "", &["BTCUSDT"]), Drive::Feeds);
     let mut stream = app.connect().await.stream("symbols=BTC&throttle=0&heartbeat=0", "").await;
     venue.until_followed(1, &["BTCUSDT"]).await;
@@ -209,12 +214,12 @@ async fn m13_m27_a_notice_replaces_the_connection_and_no_tick_is_lost_or_doubled
     assert_eq!((&feed["connection"], &feed["reconnects"]), (&1.into(), &3.into()));
     // The old ones were left with a good-bye.
     let ended: Vec<_> = venue.with(|state| state.connections.iter().map(|c| c.ended).collect());
-    assert_eq!(ended, [Some(Some(1000)), Some(Some(1000)), Some(Some(1000)), None]);
+    assert_eq!(ended, [Some(End::Closed(1000)), Some(End::Closed(1000)), Some(End::Closed(1000)), None]);
 }
 
 #[tokio::test]
 async fn m31_m32_a_venue_that_restarts_is_followed_again_at_once_and_the_gap_is_counted() {
-    let venue = Venue::start(Language::Kraken).await;
+    let venue = Venue::start(Language::Kraken);
     let wires = ["BTC/USD", "ETH/USD"];
     let app = App::start(config("kraken", &venue.url(), "", &wires), Drive::Feeds);
     let mut stream = app.connect().await.stream("symbols=BTC&throttle=0&heartbeat=0", "").await;
@@ -225,7 +230,7 @@ async fn m31_m32_a_venue_that_restarts_is_followed_again_at_once_and_the_gap_is_
     until_status(&mut stream, "stale").await;
     let waiting = until_state(&app, "waiting").await;
     assert!(waiting["last_error"].is_string() && waiting["next_attempt_ms"].is_u64(), "{waiting}");
-    let venue = Venue::start_at(Language::Kraken, address).await;
+    let venue = Venue::start_at(Language::Kraken, address);
     let accepted = venue.until("a connection", |state| state.connections.first().map(|c| c.opened)).await;
     venue.until_followed(1, &wires).await;
     venue.trade("BTC/USD", "101");
@@ -240,7 +245,7 @@ async fn m31_m32_a_venue_that_restarts_is_followed_again_at_once_and_the_gap_is_
 
 #[tokio::test]
 async fn m17_a_429_is_obeyed_to_the_second_and_shown() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     venue.with(|state| state.welcomes.push_back(Welcome::Status(429, Some("1"))));
     let app = App::start(config("coinbase", &venue.url(), "", &["BTC-USD"]), Drive::Feeds);
     let banned = until_state(&app, "banned").await;
@@ -266,7 +271,7 @@ async fn m17_m28_m29_m97_refusals_of_each_kind_are_shown_and_wait_as_long_as_the
         (Welcome::Close(1008, "Too many requests"), "banned", 120..=132),
     ];
     for (welcome, state, wait) in cases {
-        let venue = Venue::start(Language::Coinbase).await;
+        let venue = Venue::start(Language::Coinbase);
         venue.with(|state| state.welcomes.push_back(welcome));
         let app = App::start(config("coinbase", &venue.url(), "", &["BTC-USD"]), Drive::Feeds);
         let feed = until_state(&app, state).await;
@@ -281,7 +286,7 @@ async fn m17_m28_m29_m97_refusals_of_each_kind_are_shown_and_wait_as_long_as_the
 
 #[tokio::test]
 async fn m19_m85_m113_four_hundred_symbols_are_subscribed_within_the_venues_rolling_second() {
-    let venue = Venue::start(Language::Binance).await;
+    let venue = Venue::start(Language::Binance);
     let second = Duration::from_secs(1);
     venue.with(|state| state.limit = Some((5, second)));
     let names: Vec<String> = (0..400).map(|index| format!("A{index}USDT")).collect();
@@ -333,7 +338,7 @@ async fn m75_m81_a_refused_symbol_is_named_and_the_others_live() {
         (Language::Okx, "okx", ["BTC-USDT", "FOO-USDT", "ETH-USDT"]),
     ];
     for (language, name, wires) in cases {
-        let venue = Venue::start(language).await;
+        let venue = Venue::start(language);
         venue.with(|state| state.refused.insert(wires[1].to_owned()));
         let app = App::start(config(name, &venue.url(), "silence_max = \"20s\"", &wires), Drive::Feeds);
         venue.until_followed(1, &[wires[0], wires[2]]).await;
@@ -357,7 +362,7 @@ async fn m75_m81_a_refused_symbol_is_named_and_the_others_live() {
 
 #[tokio::test]
 async fn m79_a_symbol_that_nobody_asked_for_is_counted_and_ignored() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let (app, mut stream) = live_coinbase(&venue, "").await;
     venue.with(|state| state.connections[0].subscribed.insert("OLD-USD".to_owned()));
     venue.trade("OLD-USD", "1");
@@ -371,7 +376,7 @@ async fn m79_a_symbol_that_nobody_asked_for_is_counted_and_ignored() {
 
 #[tokio::test]
 async fn m22_cuts_closes_and_hang_ups_are_all_recovered_from() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let (app, mut stream) = live_coinbase(&venue, "").await;
     venue.with(|state| state.welcomes.extend([Welcome::HangUp, Welcome::Close(1012, "restart")]));
     venue.cut();
@@ -394,7 +399,7 @@ async fn m22_cuts_closes_and_hang_ups_are_all_recovered_from() {
 
 #[tokio::test]
 async fn m21_a_ping_of_the_venues_is_answered_at_once_and_a_text_ping_of_ours_goes_out() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let (app, _stream) = live_coinbase(&venue, "").await;
     let asked = Instant::now();
     venue.ping();
@@ -407,7 +412,7 @@ async fn m21_a_ping_of_the_venues_is_answered_at_once_and_a_text_ping_of_ours_go
 #[tokio::test]
 async fn m88_m93_fifty_thousand_frames_at_once_are_all_taken_and_the_newest_arrives() {
     const FRAMES: u64 = 50_000;
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let (app, mut stream) = live_coinbase(&venue, "").await;
     let start = Instant::now();
     for index in 1..=FRAMES {
@@ -435,18 +440,18 @@ async fn m88_m93_fifty_thousand_frames_at_once_are_all_taken_and_the_newest_arri
 
 #[tokio::test]
 async fn a_stop_leaves_the_venue_with_a_good_bye() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let (mut app, stream) = live_coinbase(&venue, "").await;
     drop(stream);
     app.stop();
     soon("the end", &mut app.running).await.unwrap().unwrap();
     let ended = venue.until("the end of the connection", |state| state.connections[0].ended).await;
-    assert_eq!(ended, Some(1000));
+    assert_eq!(ended, End::Closed(1000));
 }
 
 #[tokio::test]
 async fn a_venue_that_cannot_be_reached_is_told_per_feed_and_the_service_stays_up() {
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let url = venue.url();
     venue.vanish().await;
     let app = App::start(config("coinbase", &url, "", &["BTC-USD"]), Drive::Feeds);
@@ -460,7 +465,7 @@ async fn a_venue_that_cannot_be_reached_is_told_per_feed_and_the_service_stays_u
 #[tokio::test]
 async fn what_is_recorded_can_be_replayed_to_the_same_price() {
     let dir = std::env::temp_dir().join(format!("tickcast-venues-{}", std::process::id()));
-    let venue = Venue::start(Language::Coinbase).await;
+    let venue = Venue::start(Language::Coinbase);
     let mut live = config("coinbase", &venue.url(), "", &["BTC-USD"]);
     live.record = Some(config::Record { dir: dir.clone(), bytes_max: 1 << 20, files_max: 4 });
     let instruments = live.instruments.clone();
@@ -521,7 +526,7 @@ async fn proxy(
 #[tokio::test]
 async fn m98_a_venue_is_reached_through_an_http_or_a_socks_proxy_that_looks_up_its_name() {
     for socks in [false, true] {
-        let venue = Venue::start(Language::Coinbase).await;
+        let venue = Venue::start(Language::Coinbase);
         let (address, asked) = proxy(venue.address, socks).await;
         let scheme = if socks { "socks5" } else { "http" };
         let user = if socks { "" } else { "me:pass@" };
@@ -557,4 +562,52 @@ async fn m98_the_name_of_the_host_is_in_the_first_bytes_of_tls() {
         feed["last_error"].as_str().unwrap().starts_with("could not connect: no TLS with localhost"),
         "{feed}"
     );
+}
+
+const KEY: &str = "key_env = \"KEY\"\nsecret_env = \"SECRET\"";
+
+#[tokio::test]
+async fn m28_m29_a_key_is_shown_first_and_a_refusal_of_it_waits_long() {
+    let cases = [
+        (
+            r#"[{"T":"error","code":406,"msg":"connection limit exceeded"}]"#,
+            "another connection holds the feed",
+            90..=99,
+        ),
+        (r#"[{"T":"error","code":402,"msg":"auth failed"}]"#, "the venue does not accept the key", 10..=11),
+    ];
+    for (refusal, error, wait) in cases {
+        let venue = Venue::start(Language::Alpaca);
+        venue.with(|state| state.auth_refusal = Some(refusal));
+        let app = App::start(config("alpaca", &venue.url(), KEY, &["AAPL"]), Drive::Feeds);
+        let feed = until_state(&app, "blocked").await;
+        let next = feed["next_attempt_ms"].as_u64().unwrap() / 1000;
+        assert!(next + 5 > *wait.start() && next <= *wait.end(), "{feed}");
+        assert!(feed["last_error"].as_str().unwrap().starts_with(error), "{feed}");
+        let texts: Vec<String> = venue.with(|state| state.texts().map(str::to_owned).collect());
+        assert_eq!(texts, [r#"{"action":"auth","key":"abc","secret":"abc"}"#], "nothing is asked for");
+    }
+}
+
+#[tokio::test]
+async fn m05_quiet_in_a_closed_market_is_no_silence() {
+    let venue = Venue::start(Language::Alpaca);
+    let keys = format!("{KEY}\nsilence_max = \"300ms\"");
+    let app = App::start(config("alpaca", &venue.url(), &keys, &["AAPL"]), Drive::Feeds);
+    venue.until_followed(1, &["AAPL"]).await;
+    // What is right depends on whether New York trades as this runs.
+    let is_open = hours::session_at(clock::wall()).phase == Phase::Open;
+    if is_open {
+        venue.until("another connection", |state| (state.connections.len() == 2).then_some(())).await;
+    } else {
+        // It is asked again for what does not tick; the connection stays.
+        venue
+            .until("ten requests or another connection", |state| {
+                let asked = state.texts().filter(|text| text.contains("subscribe")).count();
+                (asked >= 10 || state.connections.len() > 1).then_some(())
+            })
+            .await;
+        assert_eq!(venue.with(|state| state.connections.len()), 1);
+    }
+    drop(app);
 }

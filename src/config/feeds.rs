@@ -89,14 +89,13 @@ impl Feed {
         let silence_max = section.optional("silence_max", duration(SILENCE));
         let proxy = match section.optional("proxy", proxy::choice) {
             Some(Choice::Through(proxy)) => Some(proxy),
-            Some(Choice::Direct) => None,
             // Its mistakes would be nobody's concern where no feed is on.
             None if enabled => {
                 let own = venue.profile().and_then(|profile| profile.urls.first().copied());
                 let url = url.as_deref().or(own).unwrap_or_default();
                 section.surroundings(env).proxy_for(url)
             }
-            None => None,
+            Some(Choice::Direct) | None => None,
         };
         let mistakes_before = section.mistakes();
         let key = Key::read(section, enabled, env);

@@ -4,7 +4,13 @@
 
 mod stocks;
 
+use std::time::Duration;
+
+use tickcast_feeds::{LastKind, Quote, Size, Summary, Trade, Venue};
+
+use super::source::AUTO_MAX;
 use super::*;
+use crate::ticker::Figures;
 
 /// A live print without a time of the venue's.
 pub(crate) fn trade(price: &str) -> Trade<'static> {

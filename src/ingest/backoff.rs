@@ -109,8 +109,7 @@ impl Backoff {
                 let own = doubled(BANNED_MIN, BANNED_MAX);
                 (asked(wish, own).max(own), FeedState::Banned, true)
             }
-            Trouble::Forbidden => (doubled(SLOW_MIN, SLOW_MAX), FeedState::Blocked, true),
-            Trouble::Unauthorized => (doubled(SLOW_MIN, SLOW_MAX), FeedState::Blocked, true),
+            Trouble::Forbidden | Trouble::Unauthorized => (doubled(SLOW_MIN, SLOW_MAX), FeedState::Blocked, true),
             Trouble::Occupied => (OCCUPIED, FeedState::Blocked, true),
             Trouble::Policy => (doubled(SLOW_MIN, SLOW_MAX), FeedState::Waiting, false),
             Trouble::PolicyRate => (BANNED_MIN, FeedState::Banned, true),

@@ -4,6 +4,8 @@
 //! Two clocks judge it. The transport's: any byte counts, and a ping of ours must be answered. The data's: only
 //! live ticks count, heartbeats don't. When to open another is the supervisor's decision.
 
+mod error;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,9 +22,8 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::backoff::Trouble;
 use super::board::{Feed, FeedState};
-use super::dial::{Dial, DialError, Socket, Target};
+use super::dial::{Dial, Socket, Target};
 use super::pace::Pacer;
 use super::pipeline::{Heard, Pipeline};
 use super::record::Recorder;
@@ -31,6 +32,7 @@ use crate::clock;
 use crate::config::{Key, url_without_secrets};
 use crate::consolidate::Moment;
 use crate::recording::Direction;
+pub use error::ConnectionError;
 
 /// Without a byte for so long we ping; after twice that the connection is dead. Every venue answers protocol pings.
 const QUIET_MAX: Duration = Duration::from_secs(15);
@@ -110,115 +112,6 @@ pub enum News {
         /// Why, as in the metrics.
         reason: &'static str,
     },
-}
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// It was not opened.
-    #[error("could not connect")]
-    Dial(#[source] DialError),
-    /// The venue said good-bye.
-    #[error("the venue closed the connection with {code}{}", .reason.as_ref().map(|text| format!(": {text}")).unwrap_or_default())]
-    Closed {
-        /// The close frame's code; 1005 where there is none.
-        code: u16,
-        /// The venue's words.
-        reason: Option<String>,
-    },
-    /// The socket failed, or ended without a close frame.
-    #[error("the connection was cut")]
-    Cut(#[source] Option<Box<SocketError>>),
-    /// Open, and no tick.
-    #[error("no tick for {silence_ms} ms though the connection is open")]
-    Silent {
-        /// For how long.
-        silence_ms: u128,
-    },
-    /// Open by the look of it, and no byte, not even an answer to our ping.
-    #[error("no byte for {quiet_ms} ms, nor an answer to a ping")]
-    Dead {
-        /// For how long.
-        quiet_ms: u128,
-    },
-    /// The key is wrong, or this feed is not part of it.
-    #[error("the venue does not accept the key: {reason}")]
-    Unauthorized {
-        /// The venue's words.
-        reason: String,
-    },
-    /// Another connection holds the only place.
-    #[error("another connection holds the feed: {reason}")]
-    Occupied {
-        /// The venue's words.
-        reason: String,
-    },
-    /// Another connection has taken over.
-    #[error("replaced")]
-    Replaced,
-    /// The service stops.
-    #[error("stopping")]
-    Stopping,
-}
-
-impl ConnectionError {
-    /// What it means for the next attempt.
-    pub fn trouble(&self) -> Trouble {
-        match self {
-            Self::Dial(DialError::Status { status, retry_after }) => match status {
-                429 => Trouble::Limited(*retry_after),
-                // Whoever is overloaded may say for how long.
-                503 if retry_after.is_some() => Trouble::Limited(*retry_after),
-                418 => Trouble::Banned(*retry_after),
-                451 | 403 => Trouble::Forbidden,
-                401 => Trouble::Unauthorized,
-                406 => Trouble::Occupied,
-                _ => Trouble::Ordinary,
-            },
-            Self::Closed { code: 1008, reason } => {
-                let says =
-                    |word: &str| reason.as_ref().is_some_and(|text| text.to_ascii_lowercase().contains(word));
-                // Some give no reason at all: that is taken for any other rule of theirs.
-                if ["rate", "too many", "limit"].into_iter().any(says) {
-                    Trouble::PolicyRate
-                } else {
-                    Trouble::Policy
-                }
-            }
-            Self::Unauthorized { .. } => Trouble::Unauthorized,
-            Self::Occupied { .. } => Trouble::Occupied,
-            _ => Trouble::Ordinary,
-        }
-    }
-
-    /// The metrics' word for it.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Dial(DialError::Status { status, .. }) => match status {
-                429 => "http_429",
-                418 => "http_418",
-                451 => "http_451",
-                403 => "http_403",
-                401 => "http_401",
-                406 => "http_406",
-                _ => "http_status",
-            },
-            Self::Dial(DialError::Timeout) => "connect_timeout",
-            Self::Dial(DialError::Proxy { .. }) => "proxy",
-            Self::Dial(DialError::Tls { .. }) => "tls",
-            Self::Dial(_) => "connect",
-            Self::Closed { code: 1008, .. } => "closed_1008",
-            Self::Closed { code: 1001 | 1012, .. } => "restart",
-            Self::Closed { .. } => "closed",
-            Self::Cut(_) => "cut",
-            Self::Silent { .. } => "silent",
-            Self::Dead { .. } => "dead",
-            Self::Unauthorized { .. } => "unauthorized",
-            Self::Occupied { .. } => "occupied",
-            Self::Replaced => "replaced",
-            Self::Stopping => "stopping",
-        }
-    }
 }
 
 /// Opens a connection and serves it to its end.
@@ -504,10 +397,9 @@ impl Connection {
             self.report(News::Leaving { reason: "lifetime" }).await;
         }
         let waited_for_long = now.saturating_duration_since(self.opened) > TAKE_OVER_MAX;
-        if self.order.is_replacement && self.first_tick.is_some() && waited_for_long {
-            if self.subscriptions.is_all_sent() {
-                self.take_over().await;
-            }
+        let is_due = waited_for_long && self.subscriptions.is_all_sent();
+        if self.order.is_replacement && self.first_tick.is_some() && is_due {
+            self.take_over().await;
         }
         self.ask(now);
         Ok(())

@@ -234,12 +234,12 @@ fn other(error: tokio_socks::Error) -> io::Error {
 async fn connect(stream: &mut TcpStream, proxy: &Proxy, address: &Address) -> io::Result<()> {
     use base64::Engine as _;
     let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
-    let mut request = format!("CONNECT {host}:{0} HTTP/1.1\r\nHost: {host}:{0}\r\n", address.port);
-    if let Some((user, password)) = &proxy.user {
-        let pass = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-        request.push_str(&format!("Proxy-Authorization: Basic {pass}\r\n"));
+    let mut user = String::new();
+    if let Some((name, password)) = &proxy.user {
+        let pass = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        user = format!("Proxy-Authorization: Basic {pass}\r\n");
     }
-    request.push_str("\r\n");
+    let request = format!("CONNECT {host}:{0} HTTP/1.1\r\nHost: {host}:{0}\r\n{user}\r\n", address.port);
     stream.write_all(request.as_bytes()).await?;
     // Byte by byte: what comes after the answer is the venue's.
     let mut answer = Vec::new();

@@ -128,44 +128,39 @@ impl Subscriptions {
 
     /// The venue accepted an instrument, or the oldest request.
     pub fn acknowledged(&mut self, name: Option<&str>) {
-        match name.and_then(|name| self.index.get(name)).copied() {
-            Some(index) => {
-                self.accept(index);
-                self.answer(index);
+        let Some(name) = name else {
+            if self.unanswered.front_mut().is_some_and(Request::answer) {
+                self.settle();
             }
-            None if name.is_none() => {
-                if self.unanswered.front_mut().is_some_and(Request::answer) {
-                    self.settle();
-                }
-            }
-            None => {}
+            return;
+        };
+        if let Some(&index) = self.index.get(name) {
+            self.accept(index);
+            self.answer(index);
         }
     }
 
     /// The venue refused an instrument, or the oldest request. Returns the instrument that is now known to be
     /// refused.
     pub fn refused(&mut self, name: Option<&str>, now: Instant) -> Option<&str> {
-        let index = match name.and_then(|name| self.index.get(name)).copied() {
-            Some(index) => {
-                // Who ticks and is asked for again may hear that it is subscribed already.
-                let is_there = matches!(self.wires[index].phase, Phase::Acknowledged | Phase::Live);
-                if is_there && self.wires[index].times > 0 {
-                    return None;
-                }
-                if let Some(at) = self.unanswered.iter().position(|request| request.wires.contains(&index)) {
-                    let mates = self.unanswered.remove(at).map(|request| request.wires).unwrap_or_default();
-                    self.ask_again(&mates, BATCH_MAX, now + AGAIN);
-                }
-                index
+        let index = if let Some(&index) = name.and_then(|name| self.index.get(name)) {
+            // Who ticks and is asked for again may hear that it is subscribed already.
+            let is_there = matches!(self.wires[index].phase, Phase::Acknowledged | Phase::Live);
+            if is_there && self.wires[index].times > 0 {
+                return None;
             }
-            None => {
-                let request = self.unanswered.front_mut()?;
-                request.is_refused = true;
-                if !request.answer() {
-                    return None;
-                }
-                self.settle()?
+            if let Some(at) = self.unanswered.iter().position(|request| request.wires.contains(&index)) {
+                let mates = self.unanswered.remove(at).map(|request| request.wires).unwrap_or_default();
+                self.ask_again(&mates, BATCH_MAX, now + AGAIN);
             }
+            index
+        } else {
+            let request = self.unanswered.front_mut()?;
+            request.is_refused = true;
+            if !request.answer() {
+                return None;
+            }
+            self.settle()?
         };
         let wire = &mut self.wires[index];
         (wire.phase, wire.since, wire.again, wire.times) = (Phase::Refused, now, None, 0);

@@ -105,7 +105,7 @@ pub async fn run(setup: Setup, around: Surroundings, recorder: Option<Recorder>)
             () = closing.cancelled() => break,
             Some(Report { id, news }) = inbox.recv() => supervisor.heard(id, news),
             Some(ended) = supervisor.connections.join_next_with_id() => match ended {
-                Ok((_, (id, error))) => supervisor.ended(id, error),
+                Ok((_, (id, error))) => supervisor.ended(id, &error),
                 Err(panic) => supervisor.panicked(panic.id()),
             },
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => supervisor.attempt(),
@@ -293,7 +293,7 @@ impl Supervisor {
         }
     }
 
-    fn ended(&mut self, id: u64, error: ConnectionError) {
+    fn ended(&mut self, id: u64, error: &ConnectionError) {
         let now = Instant::now();
         let venue = self.setup.profile.venue;
         // Who has retired is no line's any more.
@@ -318,14 +318,14 @@ impl Supervisor {
         let next = (now + wait.delay).max(self.not_before);
         if line.replacement.as_ref().is_some_and(|open| open.id == id) {
             // The old one still serves: nobody notices.
-            debug!(%venue, connection = line.feed.connection(), error = &error as &dyn std::error::Error, "a replacement failed");
+            debug!(%venue, connection = line.feed.connection(), error = error as &dyn std::error::Error, "a replacement failed");
             if let Some(open) = line.replacement.take() {
                 self.around.board.remove(&open.feed, &line.feed);
             }
             line.due = Some(next);
             return;
         }
-        line.feed.failed(told(&error));
+        line.feed.failed(told(error));
         line.reconnected(&self.around.metrics, venue, error.reason());
         line.leaving = None;
         let was_live = std::mem::take(&mut line.is_live);
@@ -335,22 +335,19 @@ impl Supervisor {
         }
         if was_live || line.told != Some(error.reason()) {
             line.told = Some(error.reason());
-            let (connection, error) = (line.feed.connection(), &error as &dyn std::error::Error);
+            let (connection, error) = (line.feed.connection(), error as &dyn std::error::Error);
             let next_attempt_ms = next.saturating_duration_since(now).as_millis();
             warn!(%venue, connection, error, next_attempt_ms, "connection ended; more of the same is only counted");
         }
         line.serving = line.replacement.take();
-        match &line.serving {
+        if let Some(open) = &line.serving {
             // The replacement that was on its way is the connection now.
-            Some(open) => {
-                self.around.board.remove(&line.feed, &open.feed);
-                line.feed = open.feed.clone();
-                line.due = None;
-            }
-            None => {
-                line.feed.wait(wait.state, next.into_std());
-                line.due = Some(next);
-            }
+            self.around.board.remove(&line.feed, &open.feed);
+            line.feed = open.feed.clone();
+            line.due = None;
+        } else {
+            line.feed.wait(wait.state, next.into_std());
+            line.due = Some(next);
         }
     }
 
@@ -360,7 +357,7 @@ impl Supervisor {
         let open =
             self.lines.iter().flat_map(|line| [&line.serving, &line.replacement]).flatten().find(is_it);
         if let Some(id) = open.map(|open| open.id) {
-            self.ended(id, ConnectionError::Cut(None));
+            self.ended(id, &ConnectionError::Cut(None));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A venue on this machine that speaks Coinbase, Kraken, Binance or OKX closely enough, enforces its limits by its own
+//! A venue on this machine that speaks Coinbase, Kraken, Binance, OKX or Alpaca closely enough, enforces its limits by its own
 //! clock, and does on command what venues do on a bad day.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -28,6 +28,7 @@ pub enum Language {
     Kraken,
     Binance,
     Okx,
+    Alpaca,
 }
 
 /// How the next connection is received.
@@ -67,6 +68,8 @@ pub struct State {
     pub forgets: BTreeSet<String>,
     /// More frames in any rolling window than this: closed with 1008.
     pub limit: Option<(usize, Duration)>,
+    /// How a key is answered; otherwise it is accepted.
+    pub auth_refusal: Option<&'static str>,
     next_trade: u64,
 }
 
@@ -76,9 +79,18 @@ pub struct Connection {
     /// Frames with their times, pings and pongs too (as `ping`, `pong`).
     pub frames: Vec<(Instant, String)>,
     pub subscribed: BTreeSet<String>,
-    /// What ended it, from our side or theirs: a close code, or `None` where it was cut.
-    pub ended: Option<Option<u16>>,
+    /// What ended it, from our side or theirs; `None` while it is open.
+    pub ended: Option<End>,
     out: mpsc::UnboundedSender<Out>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a close frame of this code.
+    Closed(u16),
+    /// Without one.
+    Cut,
 }
 
 enum Out {
@@ -87,12 +99,12 @@ enum Out {
 }
 
 impl Venue {
-    pub async fn start(language: Language) -> Self {
-        Self::start_at(language, "127.0.0.1:0".parse().unwrap()).await
+    pub fn start(language: Language) -> Self {
+        Self::start_at(language, "127.0.0.1:0".parse().unwrap())
     }
 
     /// At an address where another may have been a moment ago.
-    pub async fn start_at(language: Language, address: SocketAddr) -> Self {
+    pub fn start_at(language: Language, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
@@ -105,6 +117,7 @@ impl Venue {
             deaf_for: 0,
             forgets: BTreeSet::new(),
             limit: None,
+            auth_refusal: None,
             next_trade: 1,
         };
         let (state, changed) = (Arc::new(Mutex::new(state)), watch::Sender::new(()));
@@ -177,10 +190,10 @@ impl Venue {
     pub fn heartbeat(&self) {
         match self.language {
             Language::Coinbase => {
-                self.say(r#"{"type":"heartbeat","sequence":1,"last_trade_id":0,"product_id":"BTC-USD"}"#)
+                self.say(r#"{"type":"heartbeat","sequence":1,"last_trade_id":0,"product_id":"BTC-USD"}"#);
             }
             Language::Kraken => self.say(r#"{"channel":"heartbeat"}"#),
-            Language::Binance => self.ping(),
+            Language::Binance | Language::Alpaca => self.ping(),
             Language::Okx => self.say("pong"),
         }
     }
@@ -258,7 +271,6 @@ async fn receive(
     state: Arc<Mutex<State>>,
     changed: watch::Sender<()>,
 ) {
-    #[expect(clippy::result_large_err, reason = "tungstenite's own type")]
     let greet = |_: &Request, response: Response| match welcome {
         Welcome::Status(status, retry_after) => {
             let mut refusal = ErrorResponse::new(None);
@@ -287,6 +299,7 @@ async fn serve(
     state: &Mutex<State>,
     changed: &watch::Sender<()>,
 ) {
+    #[expect(clippy::disallowed_methods, reason = "a test's own queue: what it puts in is what there is")]
     let (out, mut to_send) = mpsc::unbounded_channel();
     let index = {
         let mut state = state.lock().unwrap();
@@ -300,14 +313,17 @@ async fn serve(
             json!({"channel":"status","type":"update","data":[{"system":"online","api_version":"v2"}]});
         let _ = socket.send(Message::text(status.to_string())).await;
     }
+    if language == Language::Alpaca {
+        let _ = socket.send(Message::text(r#"[{"T":"success","msg":"connected"}]"#)).await;
+    }
     let end = loop {
         let came = tokio::select! {
             Some(out) = to_send.recv() => match out {
-                Out::Cut => break None,
+                Out::Cut => break End::Cut,
                 Out::Frame(frame) => {
                     // Whatever is waiting goes out in one piece, as from a busy venue.
                     if socket.feed(frame).await.is_err() {
-                        break None;
+                        break End::Cut;
                     }
                     while let Ok(Out::Frame(frame)) = to_send.try_recv() {
                         let _ = socket.feed(frame).await;
@@ -322,9 +338,11 @@ async fn serve(
             Some(Ok(Message::Text(text))) => text.to_string(),
             Some(Ok(Message::Ping(_))) => "ping".to_owned(),
             Some(Ok(Message::Pong(_))) => "pong".to_owned(),
-            Some(Ok(Message::Close(frame))) => break Some(frame.map_or(1005, |frame| frame.code.into())),
+            Some(Ok(Message::Close(frame))) => {
+                break End::Closed(frame.map_or(1005, |frame| frame.code.into()));
+            }
             Some(Ok(_)) => continue,
-            None | Some(Err(_)) => break None,
+            None | Some(Err(_)) => break End::Cut,
         };
         let replies = {
             let mut state = state.lock().unwrap();
@@ -341,7 +359,7 @@ async fn serve(
         let Some(replies) = replies else {
             let reason = "Too many requests".into();
             let _ = socket.close(Some(CloseFrame { code: 1008.into(), reason })).await;
-            break Some(1008);
+            break End::Closed(1008);
         };
         for reply in replies {
             let _ = socket.send(Message::text(reply)).await;
@@ -354,7 +372,7 @@ async fn serve(
         connection.subscribed.clear();
     }
     changed.send_replace(());
-    if end.is_some() {
+    if end != End::Cut {
         while let Some(Ok(_)) = socket.next().await {}
     }
 }
@@ -373,7 +391,7 @@ impl State {
             return Vec::new();
         }
         let strings = |value: &Value| -> Vec<String> {
-            value.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+            value.as_array().into_iter().flatten().map(|item| item.as_str().unwrap().to_owned()).collect()
         };
         match language {
             Language::Coinbase => {
@@ -420,6 +438,15 @@ impl State {
                 self.follow(connection, wires);
                 vec![json!({"result":null,"id":frame["id"]}).to_string()]
             }
+            Language::Alpaca if frame["action"] == "auth" => {
+                let accepted = r#"[{"T":"success","msg":"authenticated"}]"#;
+                vec![self.auth_refusal.unwrap_or(accepted).to_owned()]
+            }
+            Language::Alpaca => {
+                self.follow(connection, strings(&frame["trades"]));
+                let all = &self.connections[connection].subscribed;
+                vec![json!([{"T":"subscription","trades":all,"quotes":all,"bars":[]}]).to_string()]
+            }
             Language::Okx => {
                 let args = frame["args"].as_array().unwrap().clone();
                 let answer = |arg: Value| {
@@ -447,7 +474,7 @@ impl State {
 }
 
 fn trade(language: Language, wire: &str, price: &str, id: u64) -> String {
-    let now = SystemTime::now();
+    let now = tickcast::clock::system();
     let ms = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
     let time = humantime::format_rfc3339_micros(now);
     let mut text = String::new();
@@ -463,6 +490,10 @@ fn trade(language: Language, wire: &str, price: &str, id: u64) -> String {
         Language::Binance => write!(
             text,
             r#"{{"e":"trade","E":{ms},"s":"{wire}","t":{id},"p":"{price}","q":"0.01","T":{ms},"m":true,"M":true}}"#
+        ),
+        Language::Alpaca => write!(
+            text,
+            r#"[{{"T":"t","S":"{wire}","i":{id},"x":"V","p":{price},"s":100,"c":["@"],"t":"{time}","z":"C"}}]"#
         ),
         Language::Okx => write!(
             text,
