@@ -35,6 +35,8 @@ pub struct Metrics {
     pub feed_state: Family<ByState, Gauge>,
     /// Connections opened again, by what ended the last.
     pub reconnects: Family<ByVenueReason, Counter>,
+    /// How old connections were when they ended.
+    pub connection_age: Family<ByVenue, Histogram, fn() -> Histogram>,
     /// Frames left out of a recording because the disk could not follow.
     pub record_refused: Family<ByVenue, Counter>,
     /// Receive time minus event time.
@@ -131,6 +133,13 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
+/// From a second to a day.
+const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 600.0, 3600.0, 7200.0, 21_600.0, 43_200.0, 86_400.0];
+
+fn ages() -> Histogram {
+    Histogram::new(AGES)
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
@@ -144,6 +153,7 @@ impl Default for Metrics {
             times_refused: Family::default(),
             feed_state: Family::default(),
             reconnects: Family::default(),
+            connection_age: Family::new_with_constructor(ages),
             record_refused: Family::default(),
             feed_lag: Family::new_with_constructor(seconds),
             streams_open: Gauge::default(),
@@ -192,6 +202,8 @@ impl Metrics {
         );
         r.register("feed_state", "Connections that are in this state", self.feed_state.clone());
         r.register("reconnects", "Connections opened again, by what ended the last", self.reconnects.clone());
+        let age = "Age of a connection at its end: where it is always the same, the venue has a rule";
+        r.register_with_unit("connection_age", age, Unit::Seconds, self.connection_age.clone());
         let refused = "Frames left out of a recording because the disk could not follow";
         r.register("record_refused", refused, self.record_refused.clone());
         let lag = "Receive time minus the venue's time";

@@ -398,7 +398,7 @@ async fn m22_cuts_closes_and_hang_ups_are_all_recovered_from() {
 }
 
 #[tokio::test]
-async fn m21_a_ping_of_the_venues_is_answered_at_once_and_a_text_ping_of_ours_goes_out() {
+async fn m21_a_ping_of_the_venues_is_answered_at_once() {
     let venue = Venue::start(Language::Coinbase);
     let (app, _stream) = live_coinbase(&venue, "").await;
     let asked = Instant::now();

@@ -46,6 +46,9 @@ fn write_feed(config: &Config, catalogue: &Catalogue, venue: Venue, out: &mut im
         counted(wires.len(), "instrument"),
         format_duration(silence_max),
     )?;
+    if let Some(proxy) = &feed.proxy {
+        writeln!(out, "  through {proxy}")?;
+    }
     for (index, wires) in connections.iter().enumerate() {
         write_list(&format!("  connection {}: ", index + 1), &names(catalogue, venue, wires), out)?;
     }
@@ -85,6 +88,10 @@ fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
         format_duration(stream.throttle_min),
         format_duration(stream.stall_max),
     )?;
+    if let Some(record) = &config.record {
+        let (dir, files, bytes) = (record.dir.display(), record.files_max, record.bytes_max);
+        writeln!(out, "recorded to: {dir}, {} of {bytes} bytes for each venue", counted(files, "file"))?;
+    }
     writeln!(out, "listen: {}", config.http.listen)
 }
 
@@ -142,6 +149,9 @@ mod tests {
             [feeds.coinbase]
             url = "ws://127.0.0.1:9001/ws?token=abc"
             silence_max = "7s"
+            proxy = "http://me:s3cret@proxy.example:3128"
+            [record]
+            dir = "recordings"
             [feeds.sim]
             generate = 30
             [[instrument]]
@@ -163,7 +173,9 @@ mod tests {
         assert!(plan.contains("\n  simulated: S000, S001, "), "{plan}");
         assert!(plan.contains(" 50 messages per second"), "{plan}");
         assert!(plan.lines().all(|line| line.len() <= COLUMNS_MAX + 20), "{plan}");
-        assert!(!plan.contains("abc"), "{plan}");
+        assert!(plan.contains("\n  through http://proxy.example:3128\n"), "{plan}");
+        assert!(plan.contains("\nrecorded to: recordings, 16 files of 268435456 bytes for each venue\n"), "{plan}");
+        assert!(!plan.contains("abc") && !plan.contains("s3cret"), "{plan}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use tickcast_feeds::{Price, UnixNanos};
 
 use crate::catalogue::{Entry, SymbolId};
+use crate::clock;
 use crate::fields::{self, FieldSet};
 use crate::http::sse::{self, Cursor, Epoch};
 use crate::latest::View;
@@ -56,7 +57,7 @@ impl Encodings {
         Self((0..symbols).map(|_| Mutex::default()).collect())
     }
 
-    /// The message of what `view` shows, from the shelf or made now, and whether it was made now.
+    /// The message of what `view` shows, from the shelf or made now, and when, if it was made now.
     pub(super) fn get(
         &self,
         id: SymbolId,
@@ -64,16 +65,16 @@ impl Encodings {
         fields: FieldSet,
         view: View<'_>,
         epoch: Epoch,
-        now: UnixNanos,
-    ) -> (Encoded, bool) {
+    ) -> (Encoded, Option<UnixNanos>) {
         let version = view.changes.newest(fields);
         let mut kept = self.0[id.0 as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().position(|(choice, _)| *choice == fields);
         if let Some(place) = place
             && kept[place].1.version == version
         {
-            return (kept[place].1.clone(), false);
+            return (kept[place].1.clone(), None);
         }
+        let now = clock::wall();
         let encoded = encode(entry, fields, view, Cursor { epoch, version }, now);
         // A choice that missed the symbol's last changes has no stream any more, or a very slow one.
         let oldest =
@@ -87,7 +88,7 @@ impl Encodings {
                 }
             }
         }
-        (encoded, true)
+        (encoded, Some(now))
     }
 }
 

@@ -9,7 +9,6 @@ use tickcast_feeds::Price;
 use super::Fanout;
 use super::encodings::Encoded;
 use crate::catalogue::SymbolId;
-use crate::consolidate::Moment;
 use crate::fields::FieldSet;
 use crate::ticker::Status;
 
@@ -95,6 +94,11 @@ struct Look {
     made_after: Option<f64>,
 }
 
+/// The clock is read for streams with a `min_change` only: the others have no use for it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// For a histogram: a duration, not a price.
 #[expect(clippy::cast_precision_loss, reason = "a delay of days may lose nanoseconds")]
 fn seconds(nanos: i64) -> f64 {
@@ -108,13 +112,12 @@ impl Pending {
         min_change: Option<MinChange>,
         max_silence: Duration,
         since: Option<u64>,
-        now: Instant,
     ) -> Self {
         let followed = symbols
             .iter()
             .map(|&id| Followed { id, seen: 0, count: 0, state: State::New { since } })
             .collect::<Box<[_]>>();
-        let sent = Sent { price: None, status: None, at: now, withheld: false };
+        let sent = Sent { price: None, status: None, at: now(), withheld: false };
         let sent = min_change.map(|least| (least, vec![sent; symbols.len()].into_boxed_slice()));
         Self { followed, fields, sent, max_silence }
     }
@@ -133,7 +136,7 @@ impl Pending {
     }
 
     /// Takes all that is to be sent now.
-    pub(super) fn take(&mut self, fanout: &Fanout, now: Moment) -> Found {
+    pub(super) fn take(&mut self, fanout: &Fanout) -> Found {
         // Read first: a row that is newer than this is left for the next look, so that everything at or below
         // the last id of a flush has been in it or before it.
         let committed = fanout.latest.committed();
@@ -141,11 +144,11 @@ impl Pending {
         let mut unfinished = false;
         for index in 0..self.followed.len() {
             let followed = &self.followed[index];
-            let overdue = self.overdue(index, now.at);
+            let overdue = self.overdue(index);
             if !overdue && !followed.is_new() && !fanout.changed_since(followed.id, followed.seen) {
                 continue;
             }
-            let Some(Look { version, count, encoded, made_after }) = self.look(fanout, followed.id, now)
+            let Some(Look { version, count, encoded, made_after }) = self.look(fanout, followed.id)
             else {
                 continue;
             };
@@ -156,7 +159,7 @@ impl Pending {
             let before = std::mem::replace(&mut self.followed[index].count, count);
             self.followed[index].seen = version;
             let first = self.followed[index].is_new();
-            if !self.wants(index, &encoded, overdue, now.at) {
+            if !self.wants(index, &encoded, overdue) {
                 continue;
             }
             if !first {
@@ -176,25 +179,24 @@ impl Pending {
         }
     }
 
-    fn look(&self, fanout: &Fanout, id: SymbolId, now: Moment) -> Option<Look> {
+    fn look(&self, fanout: &Fanout, id: SymbolId) -> Option<Look> {
         let entry = fanout.latest.catalogue().entry(id);
         fanout.latest.read(id, |view| {
-            let (encoded, made) = fanout.encodings.get(id, entry, self.fields, view, fanout.epoch, now.wall);
-            let received = view.ticker.ts_recv.filter(|_| made);
-            let made_after = received.map(|at| seconds(now.wall.0.saturating_sub(at.0)));
+            let (encoded, made) = fanout.encodings.get(id, entry, self.fields, view, fanout.epoch);
+            let made_after = made.zip(view.ticker.ts_recv).map(|(at, from)| seconds(at.0.saturating_sub(from.0)));
             Look { version: view.version, count: view.count, encoded, made_after }
         })
     }
 
-    fn overdue(&self, index: usize, now: Instant) -> bool {
+    fn overdue(&self, index: usize) -> bool {
         self.sent.as_ref().is_some_and(|(_, sent)| {
             let sent = &sent[index];
-            sent.withheld && now.saturating_duration_since(sent.at) >= self.max_silence
+            sent.withheld && now().saturating_duration_since(sent.at) >= self.max_silence
         })
     }
 
     /// Whether a message says anything that this stream wants to hear.
-    fn wants(&mut self, index: usize, encoded: &Encoded, overdue: bool, now: Instant) -> bool {
+    fn wants(&mut self, index: usize, encoded: &Encoded, overdue: bool) -> bool {
         let followed = &mut self.followed[index];
         let first = match followed.state {
             State::New { since: Some(since) } if encoded.version <= since => {
@@ -218,7 +220,7 @@ impl Pending {
             || sent.status != Some(encoded.status)
             || least.reached(sent.price, encoded.price);
         if due {
-            *sent = Sent { price: encoded.price, status: Some(encoded.status), at: now, withheld: false };
+            *sent = Sent { price: encoded.price, status: Some(encoded.status), at: now(), withheld: false };
         } else {
             sent.withheld = true;
         }

@@ -14,7 +14,6 @@ use super::encodings::Encoded;
 use super::pending::{Found, Pending};
 use super::{Fanout, MinChange};
 use crate::catalogue::SymbolId;
-use crate::clock;
 use crate::fields::FieldSet;
 use crate::http::sse::Cursor;
 
@@ -69,10 +68,9 @@ impl Subscription {
     pub(super) fn new(fanout: Fanout, wanted: Wanted) -> Self {
         let resume = wanted.resume.filter(|_| wanted.min_change.is_none());
         let since = resume.map(|cursor| cursor.version);
-        let now = Instant::now().into_std();
         let Wanted { symbols, fields, min_change, max_silence, .. } = wanted;
         Self {
-            pending: Pending::new(&symbols, fields, min_change, max_silence, since, now),
+            pending: Pending::new(&symbols, fields, min_change, max_silence, since),
             ear: Ear::new(Arc::clone(&fanout.bells), &symbols),
             throttle: wanted.throttle,
             window_end: None,
@@ -109,8 +107,7 @@ impl Subscription {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Flush> {
         loop {
             ready!(self.poll_window(cx));
-            let now = clock::now();
-            match self.pending.take(&self.fanout, now) {
+            match self.pending.take(&self.fanout) {
                 Found::Messages(messages) => return Poll::Ready(self.flush(&messages)),
                 Found::Unfinished => {
                     cx.waker().wake_by_ref();
@@ -166,7 +163,7 @@ impl Subscription {
     }
 
     fn flush(&mut self, messages: &[Encoded]) -> Flush {
-        self.window_end = Some(Instant::now() + self.throttle);
+        self.window_end = (!self.throttle.is_zero()).then(|| Instant::now() + self.throttle);
         self.owed = self.owed.saturating_add(u32::try_from(messages.len()).unwrap_or(u32::MAX));
         let bytes = match messages {
             [only] if self.moves(only) => only.block().clone(),

@@ -31,6 +31,7 @@ use super::subscriptions::Subscriptions;
 use crate::clock;
 use crate::config::{Key, url_without_secrets};
 use crate::consolidate::Moment;
+use crate::metrics::Metrics;
 use crate::recording::Direction;
 pub use error::ConnectionError;
 
@@ -81,6 +82,8 @@ pub struct Means {
     pub dial: Arc<dyn Dial>,
     /// Keeps the raw frames, where that is wanted.
     pub recorder: Option<Recorder>,
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
     /// To the supervisor.
     pub reports: mpsc::Sender<Report>,
     /// From the supervisor: another connection serves now.
@@ -131,7 +134,11 @@ pub async fn run(order: Order, mut means: Means) -> ConnectionError {
     if let Some(recorder) = &means.recorder {
         recorder.note(Direction::Open, Frame::Text(&url), clock::wall());
     }
-    Connection::new(order, means, socket).serve().await
+    let ages = means.metrics.connection_age.get_or_create(&order.profile.venue.into()).clone();
+    let opened = Instant::now();
+    let error = Connection::new(order, means, socket).serve().await;
+    ages.observe(opened.elapsed().as_secs_f64());
+    error
 }
 
 struct Connection {

@@ -6,6 +6,10 @@ use std::collections::VecDeque;
 use tickcast_feeds::Pace;
 use tokio::time::Instant;
 
+/// What is kept free of each window, as one part in so many: frames reach the venue closer together than they left,
+/// and a few milliseconds have been enough to be cut off (nautechsystems/nautilus_trader#5012).
+const MARGIN: u32 = 20;
+
 /// The limiter of one connection.
 ///
 /// Invariant: no window of the profile's length holds more than its frames, as long as the venue makes us answer
@@ -20,7 +24,8 @@ pub struct Pacer {
 impl Pacer {
     /// A limiter that has let nothing through yet.
     pub fn new(pace: Pace) -> Self {
-        Self { pace: Pace { frames: pace.frames.max(1), ..pace }, sent: VecDeque::new() }
+        let pace = Pace { frames: pace.frames.max(1), window: pace.window + pace.window / MARGIN };
+        Self { pace, sent: VecDeque::new() }
     }
 
     /// When the next frame may go: `now` or later.
@@ -95,6 +100,6 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert_eq!(pacer.ready_at(later), later);
         pacer.count(later);
-        assert_eq!(pacer.ready_at(later), later + Duration::from_millis(250));
+        assert_eq!(pacer.ready_at(later), later + Duration::from_millis(1050) / 4);
     }
 }

@@ -237,6 +237,7 @@ impl Supervisor {
             pipeline: Pipeline::new(feed.clone(), latest, Arc::clone(&self.around.metrics)),
             dial: Arc::clone(&self.around.dial),
             recorder: self.recorder.clone(),
+            metrics: Arc::clone(&self.around.metrics),
             reports: self.reports.clone(),
             retire: retired,
             closing: self.around.closing.clone(),

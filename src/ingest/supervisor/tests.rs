@@ -1,9 +1,11 @@
 //! Attempts over hours, with time that is paused and a network that is none.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
+use tickcast_feeds::Ping;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
@@ -32,15 +34,16 @@ enum Fate {
 struct Scripted {
     attempts: watch::Sender<Vec<(Instant, String)>>,
     opened: mpsc::Sender<DuplexStream>,
-    fate: fn(&str) -> Fate,
+    fate: fn(usize, &str) -> Fate,
 }
 
 impl Dial for Scripted {
     fn dial<'d>(&'d self, target: &'d Target) -> Dialled<'d> {
         self.attempts.send_modify(|attempts| attempts.push((Instant::now(), target.url.clone())));
+        let index = self.attempts.borrow().len() - 1;
         Box::pin(async move {
             let (ours, theirs) = tokio::io::duplex(BYTES_MAX);
-            match (self.fate)(&target.url) {
+            match (self.fate)(index, &target.url) {
                 Fate::HangUp => drop(theirs),
                 Fate::Status(status) => return Err(DialError::Status { status, retry_after: None }),
                 Fate::Open => self.opened.send(theirs).await.expect("the test listens"),
@@ -60,7 +63,11 @@ struct Rig {
 }
 
 impl Rig {
-    fn start(urls: &[&str], fate: fn(&str) -> Fate) -> Self {
+    fn start(urls: &[&str], fate: fn(usize, &str) -> Fate) -> Self {
+        Self::start_with(|_| {}, urls, fate)
+    }
+
+    fn start_with(alter: impl FnOnce(&mut Profile), urls: &[&str], fate: fn(usize, &str) -> Fate) -> Self {
         let text = "[feeds.coinbase]\n[[instrument]]\nsymbol = \"BTC\"\nclass = \"crypto\"\nsources = [\"coinbase:BTC-USD\"]\n";
         let config = config::load(text, "test.toml", std::iter::empty()).unwrap();
         let metrics = Arc::new(Metrics::default());
@@ -76,6 +83,10 @@ impl Rig {
         let mut setup = Setup::of(Venue::Coinbase, &config::Feed::default()).unwrap();
         setup.urls = urls.iter().map(|&url| url.to_owned()).collect();
         setup.silence_max = silence_max;
+        let mut profile = *setup.profile;
+        alter(&mut profile);
+        // A profile lasts as long as the program; a test's too.
+        setup.profile = Box::leak(Box::new(profile));
         let mut running = JoinSet::new();
         running.spawn(run(setup, around, None));
         Self { attempts: seen, opened: venue, board, closing, running }
@@ -127,7 +138,7 @@ async fn m22_m97_a_venue_that_accepts_and_hangs_up_is_asked_ever_more_slowly_for
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let start = Instant::now();
-    let mut rig = Rig::start(&["ws://venue.example"], |_| Fate::HangUp);
+    let mut rig = Rig::start(&["ws://venue.example"], |_, _| Fate::HangUp);
     let times: Vec<Instant> = rig.attempts(100).await.into_iter().map(|(at, _)| at).collect();
     let waits: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let shown: Vec<String> = waits.iter().map(|wait| format!("{:.1}", wait.as_secs_f64())).collect();
@@ -155,7 +166,7 @@ async fn m22_m97_a_venue_that_accepts_and_hangs_up_is_asked_ever_more_slowly_for
 
 #[tokio::test(start_paused = true)]
 async fn m97_a_venue_that_does_not_serve_us_is_tried_at_its_other_address_and_then_left_alone() {
-    let mut rig = Rig::start(&["ws://one.example", "ws://two.example"], |_| Fate::Status(451));
+    let mut rig = Rig::start(&["ws://one.example", "ws://two.example"], |_, _| Fate::Status(451));
     let attempts = rig.attempts(8).await;
     let hosts: Vec<&str> = attempts.iter().map(|(_, url)| &url[5..8]).collect();
     assert_eq!(hosts, ["one", "two", "one", "two", "one", "two", "one", "two"]);
@@ -166,7 +177,7 @@ async fn m97_a_venue_that_does_not_serve_us_is_tried_at_its_other_address_and_th
     }
     rig.stop().await;
 
-    let mut rig = Rig::start(&["ws://one.example", "ws://two.example"], |url| {
+    let mut rig = Rig::start(&["ws://one.example", "ws://two.example"], |_, url| {
         if url.contains("two") { Fate::Open } else { Fate::Status(403) }
     });
     assert!(rig.opened.recv().await.is_some(), "the other address serves");
@@ -176,7 +187,7 @@ async fn m97_a_venue_that_does_not_serve_us_is_tried_at_its_other_address_and_th
 
 #[tokio::test(start_paused = true)]
 async fn m21_a_connection_that_answers_no_ping_is_dead_and_one_that_does_lives() {
-    let mut rig = Rig::start(&["ws://venue.example"], |_| Fate::Open);
+    let mut rig = Rig::start(&["ws://venue.example"], |_, _| Fate::Open);
     let deaf = rig.opened.recv().await.unwrap();
     let opened = Instant::now();
     // Nobody reads what comes, nobody answers: another connection is opened.
@@ -197,5 +208,84 @@ async fn m21_a_connection_that_answers_no_ping_is_dead_and_one_that_does_lives()
     }
     assert!(pings >= 30, "{pings} pings in ten minutes");
     assert_eq!(rig.attempts.borrow().len(), 2);
+    rig.stop().await;
+}
+
+/// Speaks as Coinbase does, one print each 10 s, until the connection is closed; returns with what code.
+async fn ticking(end: DuplexStream, ids: Arc<AtomicU64>) -> Option<u16> {
+    let mut venue = WebSocketStream::from_raw_socket(end, Role::Server, None).await;
+    let time = humantime::format_rfc3339_micros(clock::system());
+    let mut beat = tokio::time::interval(Duration::from_secs(10));
+    let mut is_asked = false;
+    loop {
+        tokio::select! {
+            _ = beat.tick(), if is_asked => {
+                let id = ids.fetch_add(1, Ordering::Relaxed);
+                let print = format!(
+                    r#"{{"type":"match","trade_id":{id},"side":"sell","size":"1","price":"100","product_id":"BTC-USD","time":"{time}"}}"#
+                );
+                drop(venue.send(Message::text(print)).await);
+            }
+            message = venue.next() => match message {
+                Some(Ok(Message::Text(_))) => is_asked = true,
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                None | Some(Err(_)) => return None,
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn m13_a_connection_is_replaced_before_the_venues_lifetime_ends_however_often_that_fails_at_first() {
+    let lifetime = Some(Duration::from_hours(1));
+    let mut ages = Vec::new();
+    for _ in 0..5 {
+        // The first two replacements are hung up on.
+        let mut rig = Rig::start_with(|profile| profile.lifetime = lifetime, &["ws://venue.example"], |index, _| match index {
+            1 | 2 => Fate::HangUp,
+            _ => Fate::Open,
+        });
+        let (ids, mut venue) = (Arc::new(AtomicU64::new(1)), JoinSet::new());
+        let first = rig.opened.recv().await.unwrap();
+        let opened = Instant::now();
+        venue.spawn(ticking(first, Arc::clone(&ids)));
+        let second = rig.opened.recv().await.unwrap();
+        ages.push(opened.elapsed().as_secs());
+        assert_eq!(rig.attempts.borrow().len(), 4);
+        let feeds = serde_json::to_value(rig.board.report()).unwrap();
+        assert_eq!((&feeds[0]["state"], &feeds[1]["connection"]), (&"live".into(), &1.into()), "{feeds}");
+        venue.spawn(ticking(second, ids));
+        // The old one is left with a good-bye once the new one ticks, and is shown no longer.
+        assert_eq!(venue.join_next().await.unwrap().unwrap(), Some(1000));
+        let feeds = serde_json::to_value(rig.board.report()).unwrap();
+        assert_eq!((feeds.as_array().map(Vec::len), &feeds[0]["state"]), (Some(1), &"live".into()), "{feeds}");
+        assert_eq!((&feeds[0]["reconnects"], &feeds[0]["gaps"]), (&1.into(), &0.into()), "{feeds}");
+        rig.stop().await;
+    }
+    println!("of 3600 seconds, connections were replaced after: {ages:?}");
+    assert!(ages.iter().all(|age| (3600 * 80 / 100..3600 * 96 / 100).contains(age)), "{ages:?}");
+    assert!(ages.iter().any(|age| *age != ages[0]), "jittered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_wants_text_pings_gets_them_as_often_as_it_says() {
+    let ping = Ping::Text { text: "ping", every: Duration::from_secs(20) };
+    let mut rig = Rig::start_with(|profile| profile.ping = ping, &["ws://venue.example"], |_, _| Fate::Open);
+    let end = rig.opened.recv().await.unwrap();
+    let mut venue = WebSocketStream::from_raw_socket(end, Role::Server, None).await;
+    let mut times = Vec::new();
+    while times.len() < 10 {
+        if let Some(Ok(Message::Text(text))) = venue.next().await {
+            if text == "ping" {
+                times.push(Instant::now());
+                venue.send(Message::text(r#"{"type":"heartbeat"}"#)).await.unwrap();
+            }
+        }
+    }
+    // Beside the subscription that is asked for again ever more slowly, which counts as a sign of life too.
+    let gaps: Vec<u64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert!(gaps.iter().all(|gap| (20..=40).contains(gap)), "{gaps:?}");
+    assert_eq!(rig.attempts.borrow().len(), 1);
     rig.stop().await;
 }
