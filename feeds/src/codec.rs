@@ -15,6 +15,14 @@ pub enum Frame<'f> {
 }
 
 impl<'f> Frame<'f> {
+    /// The text of a venue that sends text frames only.
+    pub(crate) fn text(self) -> Result<&'f str, DecodeError> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Binary(_) => Err(DecodeError::Kind { got: "binary", want: "text" }),
+        }
+    }
+
     /// The text, for venues that send theirs in binary frames.
     ///
     /// # Errors

@@ -82,8 +82,9 @@ fn offset_secs(zone: &[u8]) -> Option<i64> {
     match zone {
         b"Z" | b"z" => Some(0),
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let secs = digits(&[*h1, *h2])? * 3_600 + digits(&[*m1, *m2])? * 60;
-            Some(if *sign == b'-' { -secs } else { secs })
+            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+            let secs = hours * 3_600 + minutes * 60;
+            (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -secs } else { secs })
         }
         _ => None,
     }
@@ -140,6 +141,8 @@ mod tests {
             "2026-07-07T22:58:31.1234567890Z",
             "2026/07/07T22:58:31Z",
             "2026-07-07T22:58:31+0500",
+            "2026-07-07T22:58:31+24:00",
+            "2026-07-07T22:58:31-05:60",
             "١٩٧٠-01-01T00:00:00Z",
             "2026-07-0722:58:31.000000000Z",
         ] {

@@ -23,7 +23,11 @@ fuzz_target!(|text: &str| {
             assert!(is_decimal(text), "`{text}` is no number and was read as {value}");
             let printed = value.to_string();
             assert!(printed.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-')), "{printed}");
-            assert_eq!(BigDecimal::from_str(&printed).unwrap(), exact(text), "`{text}` was read as {printed}");
+            assert_eq!(
+                BigDecimal::from_str(&printed).unwrap(),
+                exact(text),
+                "`{text}` was read as {printed}"
+            );
             // Nor are the zeros at its end lost on the way out and in again.
             let again = parse_decimal(&printed).unwrap().unwrap();
             assert_eq!((again, again.scale()), (value, value.scale()), "{printed}");

@@ -1,7 +1,9 @@
 //! What the fuzz targets of the codecs share: a *session*, several frames to one codec, and what must hold after
 //! each of them. One frame alone would never reach what a codec remembers: channels, trade ids, halts.
 
-use tickcast_feeds::{Codec, Event, Events, Frame, Price, Quote, Size, Summary, Top, Trade, UnixNanos, Venue};
+use tickcast_feeds::{
+    Codec, Event, Events, Frame, Price, Quote, Size, Summary, Top, Trade, UnixNanos, Venue,
+};
 
 /// What a binary frame starts with in a session; the byte itself is no part of the frame.
 const BINARY: u8 = 0x01;
@@ -13,8 +15,7 @@ const BINARY: u8 = 0x01;
 ///
 /// Where the codec breaks its word.
 pub fn session(venue: Venue, input: &[u8]) {
-    let (Some(profile), Some(mut codec), Some(mut other)) =
-        (venue.profile(), venue.codec(), venue.codec())
+    let (Some(profile), Some(mut codec), Some(mut other)) = (venue.profile(), venue.codec(), venue.codec())
     else {
         return;
     };
@@ -53,23 +54,57 @@ fn decoded(venue: Venue, codec: &mut dyn Codec, frame: Frame<'_>) -> Option<Vec<
         return None;
     }
     events.iter().skip(1).for_each(|event| check(venue, event));
+    if let Some(digits) = digits_of(frame) {
+        for price in events.iter().flat_map(told_prices) {
+            let printed = price.get().mantissa().to_string();
+            assert!(digits.contains(printed.trim_end_matches('0')), "{price} is not in {frame:?}");
+        }
+    }
     // Beside what the frame has, a frame may tell a gap of each instrument that the codec knows.
     let made = events.iter().filter(|event| !matches!(event, Event::Gap { .. })).count() - 1;
     assert!(made <= len, "{made} events of {len} bytes");
     Some(events.iter().skip(1).map(|event| format!("{event:?}")).collect())
 }
 
+/// The frame without points, so that the digits of each number in it stand together; `None` where an escape may
+/// hide one.
+fn digits_of(frame: Frame<'_>) -> Option<String> {
+    let text = match frame {
+        Frame::Text(text) => text,
+        Frame::Binary(bytes) => std::str::from_utf8(bytes).ok()?,
+    };
+    (!text.contains('\\')).then(|| text.replace('.', ""))
+}
+
+/// The prices that a venue tells itself; what is worked out from a change is not among them.
+fn told_prices(event: &Event<'_>) -> Vec<Price> {
+    match event {
+        Event::Trade(trade) => vec![trade.price],
+        Event::Quote(quote) => [quote.bid, quote.ask].into_iter().flatten().collect(),
+        Event::Summary(Summary { last, high, low, top, .. }) => {
+            let (bid, ask) = top.map_or((None, None), |top| (top.bid, top.ask));
+            [*last, *high, *low, bid, ask].into_iter().flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn check(venue: Venue, event: &Event<'_>) {
     match event {
         Event::Trade(trade) => check_trade(venue, trade),
-        Event::Quote(Quote { wire, bid, bid_size, ask, ask_size, .. }) => {
+        Event::Quote(Quote { wire, bid, bid_size, ask, ask_size, ts_event, .. }) => {
             check_wire(venue, wire);
+            check_time(*ts_event);
             check_top(Top { bid: *bid, bid_size: *bid_size, ask: *ask, ask_size: *ask_size });
         }
         Event::Summary(summary) => check_summary(venue, summary),
-        Event::Status(status) => check_wire(venue, &status.wire),
+        Event::Status(status) => {
+            check_wire(venue, &status.wire);
+            check_time(status.ts_event);
+        }
         Event::Undone(undone) => {
             check_wire(venue, &undone.wire);
+            check_time(undone.ts_event);
             undone.price.into_iter().for_each(check_price);
             undone.size.into_iter().for_each(check_size);
             undone.correction.iter().for_each(|trade| check_trade(venue, trade));
@@ -88,13 +123,15 @@ fn check(venue: Venue, event: &Event<'_>) {
 
 fn check_trade(venue: Venue, trade: &Trade<'_>) {
     check_wire(venue, &trade.wire);
+    check_time(trade.ts_event);
     check_price(trade.price);
     trade.size.into_iter().for_each(check_size);
 }
 
 fn check_summary(venue: Venue, summary: &Summary<'_>) {
-    let Summary { wire, last, last_size, top, open, high, low, volume, prev_close, .. } = summary;
+    let Summary { wire, last, last_size, top, open, high, low, volume, prev_close, ts_event, .. } = summary;
     check_wire(venue, wire);
+    check_time(*ts_event);
     [*last, *open, *high, *low, *prev_close].into_iter().flatten().for_each(check_price);
     [*last_size, *volume].into_iter().flatten().for_each(check_size);
     top.iter().copied().for_each(check_top);
@@ -113,6 +150,11 @@ fn check_price(price: Price) {
 fn check_size(size: Size) {
     assert!(Size::new(size.get()).is_some(), "{size} is no size");
     assert_eq!(Size::parse(&size.to_string()), Ok(Some(size)), "{size} does not read back");
+}
+
+/// No venue is older than 1970: zero and below is how some say "no time".
+fn check_time(time: Option<UnixNanos>) {
+    assert!(time.is_none_or(|time| time.0 > 0), "{time:?} is no time");
 }
 
 /// A tick without a name could be anybody's. Whether the name is one is for [`Venue::pair`] to say.

@@ -69,9 +69,7 @@ impl Codec for Alpaca {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let before = events.len();
         let mut cursor = Cursor::new(text);
         let read = cursor.each(|message| take(message, events));

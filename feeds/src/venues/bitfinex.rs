@@ -89,9 +89,7 @@ impl Codec for Bitfinex {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let mut cursor = Cursor::new(text);
         if cursor.peek() != Some(b'[') {
             return self.event(cursor, events);

@@ -62,9 +62,7 @@ impl Codec for Coinbase {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let [kind] = cursor.first(["type"])?;
         // The venue asks to ignore kinds that one does not know.

@@ -68,9 +68,7 @@ impl Codec for CoinbaseAdvanced {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let [channel, kind] = cursor.first(["channel", "type"])?;
         if kind.is_there() {

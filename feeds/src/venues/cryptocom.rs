@@ -66,9 +66,7 @@ impl Codec for CryptoCom {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let [method] = cursor.first(["method"])?;
         let before = events.len();

@@ -48,9 +48,7 @@ impl Codec for Finnhub {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let before = events.len();
         whole(Cursor::new(text), events).inspect_err(|_| events.truncate(before))
     }

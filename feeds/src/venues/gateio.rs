@@ -56,9 +56,7 @@ impl Codec for GateIo {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let (channel, event) = kind(cursor)?;
         let before = events.len();

@@ -77,9 +77,7 @@ impl Codec for Gemini {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let before = events.len();
         let decoded = whole(Cursor::new(text), events);
         if decoded.is_err() {

@@ -60,9 +60,7 @@ impl Codec for Hyperliquid {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let [channel] = cursor.first(["channel"])?;
         let before = events.len();

@@ -64,9 +64,7 @@ impl Codec for Kraken {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let [channel, method, error] = cursor.first(["channel", "method", "error"])?;
         if method.is_there() || error.is_there() {

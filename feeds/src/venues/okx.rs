@@ -58,9 +58,7 @@ impl Codec for Okx {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         // The answer to our ping is the only frame that is no JSON.
         if text == "pong" {
             return Ok(());

@@ -85,9 +85,7 @@ impl Codec for Tiingo {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let mut cursor = Cursor::new(text);
         let before = events.len();
         let [kind, service, data, response] = cursor.pick(["messageType", "service", "data", "response"])?;

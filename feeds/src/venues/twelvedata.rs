@@ -57,9 +57,7 @@ impl Codec for TwelveData {
         _ts_recv: UnixNanos,
         events: &mut Events<'f>,
     ) -> Result<(), DecodeError> {
-        let Frame::Text(text) = frame else {
-            return Err(DecodeError::Kind { got: "binary", want: "text" });
-        };
+        let text = frame.text()?;
         let cursor = Cursor::new(text);
         let before = events.len();
         let [kind] = cursor.first(["event"])?;
