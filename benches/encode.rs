@@ -28,7 +28,9 @@ fn encode(c: &mut Criterion) {
             b.iter(|| {
                 out.reserve(1024);
                 service.latest.read(id, |view| {
-                    sse::price_data(&mut out, |out| fields::write_json(out, fields, entry, view.ticker, view.version, now));
+                    sse::price_data(&mut out, |out| {
+                        fields::write_json(out, fields, entry, view.ticker, view.version, now);
+                    });
                     sse::price_end(&mut out, Cursor { epoch: Epoch(1), version: view.version });
                 });
                 black_box(out.split().freeze())

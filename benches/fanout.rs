@@ -5,7 +5,13 @@
 //! flush. `sockets`: 1,000 real connections over loopback, server and clients in this process; each iteration
 //! updates one symbol and waits until all clients have it. Throughput counts delivered messages.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a bench may panic, and owns its tasks by its runtime")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a bench may panic, and owns its tasks by its runtime"
+)]
 
 mod support;
 
@@ -86,7 +92,8 @@ fn update(c: &mut Criterion) {
             wanted.throttle = Duration::from_secs(3600);
             let all: Vec<_> = (0..followers)
                 .map(|_| {
-                    let wanted = tickcast::fanout::Wanted { symbols: wanted.symbols.clone(), budget: None, ..wanted };
+                    let wanted =
+                        tickcast::fanout::Wanted { symbols: wanted.symbols.clone(), budget: None, ..wanted };
                     let mut stream = service.fanout.subscribe(wanted);
                     assert!(stream.poll_next(&mut cx).is_ready() && stream.poll_next(&mut cx).is_pending());
                     stream
@@ -108,7 +115,8 @@ fn sockets(c: &mut Criterion) {
     let clients = runtime();
     let mut service = Service::new(1);
     service.tick(0);
-    let listener = server.block_on(async { tickcast::http::server::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
+    let listener =
+        server.block_on(async { tickcast::http::server::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
     let address = listener.local_addr().unwrap();
     let hub = service.fanout.clone();
     server.spawn(async move { hub.run().await });
@@ -182,21 +190,26 @@ async fn connect(address: std::net::SocketAddr, path: &str) -> Arc<AtomicU64> {
     got
 }
 
-async fn serve_textbook(listener: TcpListener, sender: tokio::sync::broadcast::Sender<Arc<textbook::Update>>) {
+async fn serve_textbook(
+    listener: TcpListener,
+    sender: tokio::sync::broadcast::Sender<Arc<textbook::Update>>,
+) {
     let routes = warp::path("prices").and(warp::query::<Query>()).map(move |query: Query| {
-        let symbols: std::collections::HashSet<String> = query.symbols.split(',').map(str::to_owned).collect();
-        let updates = futures_util::stream::unfold((sender.subscribe(), symbols), |(mut updates, symbols)| async {
-            loop {
-                match updates.recv().await {
-                    Ok(update) if symbols.contains(&update.symbol) => {
-                        let event = warp::sse::Event::default().json_data(&*update).unwrap();
-                        return Some((Ok::<_, Infallible>(event), (updates, symbols)));
+        let symbols: std::collections::HashSet<String> =
+            query.symbols.split(',').map(str::to_owned).collect();
+        let updates =
+            futures_util::stream::unfold((sender.subscribe(), symbols), |(mut updates, symbols)| async {
+                loop {
+                    match updates.recv().await {
+                        Ok(update) if symbols.contains(&update.symbol) => {
+                            let event = warp::sse::Event::default().json_data(&*update).unwrap();
+                            return Some((Ok::<_, Infallible>(event), (updates, symbols)));
+                        }
+                        Ok(_) | Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => return None,
                     }
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return None,
                 }
-            }
-        });
+            });
         warp::sse::reply(warp::sse::keep_alive().interval(textbook::KEEP_ALIVE).stream(updates))
     });
     loop {

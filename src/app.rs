@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tickcast_feeds::Venue;
+use tickcast_feeds::sim::Scenario;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -12,11 +13,12 @@ use tracing::{error, info, warn};
 
 use crate::catalogue::Catalogue;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Sim};
 use crate::fanout::{Bells, Fanout};
 use crate::http::sse::Epoch;
 use crate::http::{self, cors::Cors, limits::Limits};
 use crate::ingest::dial::Network;
+use crate::ingest::scenario::{self, Stage};
 use crate::ingest::supervisor::{self, Setup, Surroundings};
 use crate::ingest::{Board, Feed, FeedState, Pipeline, record, replay, sim};
 use crate::latest::Latest;
@@ -141,6 +143,11 @@ fn start(
             feeds.push(feed.clone());
             tasks.own.spawn(replay::run(options, feed, latest.clone(), pipeline));
         }
+        Drive::Feeds if playing(&config).is_some() => {
+            if let Some(stage) = stage(&config, &board, &latest, &metrics) {
+                tasks.own.spawn(stage.run());
+            }
+        }
         Drive::Feeds => {
             if let Some(sim) = config.feeds.sim.as_ref().filter(|sim| sim.enabled) {
                 let wires: Vec<String> = catalogue.wires(Venue::Sim).into_iter().map(str::to_owned).collect();
@@ -174,6 +181,30 @@ fn start(
     http::server::serve(listener, state, closing)
 }
 
+/// The simulator's part of the config, where it plays a scenario: then nothing else runs.
+fn playing(config: &Config) -> Option<(&Sim, Scenario)> {
+    let sim = config.feeds.sim.as_ref()?;
+    Some((sim, sim.playing()?))
+}
+
+/// What plays the scenario.
+fn stage(config: &Config, board: &Board, latest: &Latest, metrics: &Arc<Metrics>) -> Option<Stage> {
+    let (sim, scenario) = playing(config)?;
+    let setup = scenario::Setup {
+        seed: sim.seed,
+        scenario,
+        speed_milli: sim.scenario_speed_milli(),
+        interval: sim.interval(),
+        silence_max: sim_silence_max(sim),
+    };
+    let is_on = |venue| config.feeds.is_on(venue);
+    Some(Stage::new(setup, is_on, board, latest.clone(), Arc::clone(metrics)))
+}
+
+fn sim_silence_max(sim: &Sim) -> Duration {
+    sim.silence_max.unwrap_or(SIM_SILENCE_MIN.max(sim.interval() * 3))
+}
+
 /// Starts a task for each venue that is on, and what records its frames.
 fn connect(config: &Config, around: &Surroundings, tasks: &mut Tasks) {
     let catalogue = around.latest.catalogue();
@@ -204,9 +235,12 @@ fn running(config: &Config, drive: &Drive) -> Vec<(Venue, Duration)> {
         Drive::Replay(options) => vec![(options.venue, silence(options.venue))],
         Drive::Feeds => {
             let sim = config.feeds.sim.as_ref().filter(|sim| sim.enabled);
-            let own =
-                |sim: &crate::config::Sim| sim.silence_max.unwrap_or(SIM_SILENCE_MIN.max(sim.interval() * 3));
-            let sim = sim.map(|sim| (Venue::Sim, own(sim)));
+            let sim = sim.map(|sim| (Venue::Sim, sim_silence_max(sim)));
+            // A venue that is played is as silent as the simulator may be.
+            let silence = |venue| match (playing(config), sim) {
+                (Some(_), Some((_, silence_max))) => silence_max,
+                _ => silence(venue),
+            };
             sim.into_iter().chain(live(config).map(|venue| (venue, silence(venue)))).collect()
         }
     }

@@ -115,6 +115,11 @@ pub const fn demo() -> &'static str {
     include_str!("../config/demo.toml")
 }
 
+/// The text of the built-in stage for the simulator's scenarios: five venues that are played.
+pub const fn scenarios() -> &'static str {
+    include_str!("../config/scenarios.toml")
+}
+
 /// Reads a config from TOML text and, over it, the environment's variables (`TICKCAST__HTTP__LISTEN`). `origin` is
 /// what the text is called where a mistake is printed, such as its path.
 ///

@@ -1,5 +1,6 @@
 //! The routes, as a table one can read, and what they share.
 
+mod asked;
 pub mod cors;
 mod feeds;
 pub mod limits;
@@ -8,6 +9,7 @@ mod ops;
 mod params;
 mod prices;
 mod problem;
+mod refusal;
 pub mod server;
 mod snapshot;
 pub mod sse;
@@ -16,6 +18,7 @@ mod symbols;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +29,7 @@ use crate::catalogue::Catalogue;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::ingest::Board;
-use crate::metrics::Metrics;
+use crate::metrics::{ByLimit, Metrics};
 use cors::Cors;
 use limits::Limits;
 use link::Link;
@@ -36,6 +39,11 @@ use server::Peer;
 
 /// What every route answers with.
 pub type Answer = warp::reply::Response;
+
+/// Bytes of a request's body: some 8,000 symbols.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// A body has to be there whole within this.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What the routes share. Every clone is the same.
 #[derive(Clone)]
@@ -61,6 +69,11 @@ pub struct State {
 impl State {
     fn catalogue(&self) -> &Catalogue {
         self.fanout.latest().catalogue()
+    }
+
+    /// Counts a limit that was met.
+    fn limited(&self, limit: &'static str) {
+        self.metrics.limited.get_or_create(&ByLimit { limit }).inc();
     }
 }
 
@@ -172,10 +185,10 @@ fn url_too_long(bytes: usize) -> Problem {
 /// The body's parameters, if it is neither too long nor too slow.
 fn json_body() -> impl Filter<Extract = (Result<Params, Problem>,), Error = Rejection> + Copy {
     warp::body::stream().then(|body| async {
-        match tokio::time::timeout(prices::BODY_TIME_MAX, collect(body)).await {
+        match tokio::time::timeout(BODY_TIME_MAX, collect(body)).await {
             Ok(Ok(bytes)) => Params::from_json(&bytes),
             Ok(Err(problem)) => Err(problem),
-            Err(_) => Err(prices::body_problem(false)),
+            Err(_) => Err(body_problem(false)),
         }
     })
 }
@@ -185,13 +198,25 @@ async fn collect(body: impl warp::Stream<Item = Result<impl Buf, warp::Error>>) 
     let mut whole = BytesMut::new();
     while let Some(part) = std::future::poll_fn(|cx| body.as_mut().poll_next(cx)).await {
         // A body that breaks off is no body; its client is gone.
-        let mut part = part.map_err(|_| prices::body_problem(false))?;
-        if whole.len() + part.remaining() > prices::BODY_BYTES_MAX {
-            return Err(prices::body_problem(true));
+        let mut part = part.map_err(|_| body_problem(false))?;
+        if whole.len() + part.remaining() > BODY_BYTES_MAX {
+            return Err(body_problem(true));
         }
         whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
     }
     Ok(whole.freeze())
+}
+
+/// A body that was too long or too slow.
+fn body_problem(too_long: bool) -> Problem {
+    if too_long {
+        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
+            .expecting(format!("at most {BODY_BYTES_MAX} bytes"))
+    } else {
+        let detail = format!("the body did not come whole within {} s", BODY_TIME_MAX.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow", detail)
+    }
 }
 
 /// Makes a route of a function that answers or says what is wrong.

@@ -10,6 +10,7 @@ mod pipeline;
 pub mod plan;
 pub mod record;
 pub mod replay;
+pub mod scenario;
 pub mod sim;
 pub mod subscriptions;
 pub mod supervisor;

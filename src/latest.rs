@@ -161,6 +161,19 @@ impl Latest {
         }
     }
 
+    /// Puts every stock into this session, whatever the clock says: the simulator plays their day.
+    pub fn play_session(&self, session: hours::Session, now: Moment) {
+        let catalogue = &self.shared.catalogue;
+        for id in catalogue.ids().filter(|&id| catalogue.entry(id).class == Class::Stock) {
+            self.change(id, now, |row| {
+                row.has_hours = false;
+                row.rule.hours = Some(session);
+                row.sources.iter_mut().for_each(|source| source.enter(session.trading_date));
+                true
+            });
+        }
+    }
+
     /// Judges every symbol anew: what was fresh may have gone stale without a tick. To be called several times a
     /// second.
     pub fn sweep(&self, now: Moment) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
@@ -15,6 +16,7 @@ use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
 use tickcast::recording;
 use tickcast_feeds::Venue;
+use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -72,6 +74,10 @@ struct Serve {
     /// Begins again at the end of the recording.
     #[arg(long = "loop", requires = "replay")]
     repeat: bool,
+    /// Lets the simulator play a bad day, over and over, at every venue of the config, and connects to none of them.
+    /// Without a config it has five venues of its own.
+    #[arg(long, value_name = "NAME", conflicts_with = "replay", value_parser = scenario())]
+    scenario: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +138,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
             let config = replay_config(args.config.as_deref(), &path, venue)?;
             (config, Drive::Replay(replay::Options { path, venue, speed: args.speed, repeat: args.repeat }))
         }
-        _ => (load(args.config.as_deref(), None)?, Drive::Feeds),
+        _ => (load(args.config.as_deref(), args.scenario.map(On::Scenario))?, Drive::Feeds),
     };
     if let Some(listen) = args.listen {
         config.http.listen = listen;
@@ -175,7 +181,7 @@ fn replay_config(config: Option<&Path>, recording: &Path, venue: Venue) -> Resul
     let unreadable = |error| Failure::Usage(format!("{}: {error}", recording.display()));
     if config.is_some() {
         File::open(recording).map_err(unreadable)?;
-        return load(config, Some(venue));
+        return load(config, Some(On::Replay(venue)));
     }
     let instruments = replay::instruments(recording, venue).map_err(unreadable)?;
     if instruments.is_empty() {
@@ -184,11 +190,37 @@ fn replay_config(config: Option<&Path>, recording: &Path, venue: Venue) -> Resul
     Ok(Config { instruments, ..Config::default() })
 }
 
-/// Loads a config. For a replay its venue counts as switched on, whatever the config says.
-fn load(path: Option<&Path>, replayed: Option<Venue>) -> Result<Config, Failure> {
-    let (text, origin) = match path {
-        None => (config::demo().to_owned(), "the built-in demo".to_owned()),
-        Some(path) => {
+/// What an argument switches on, whatever the config says.
+enum On {
+    /// The venue of a replay.
+    Replay(Venue),
+    /// The simulator, with this scenario.
+    Scenario(String),
+}
+
+impl On {
+    /// As the environment would say it.
+    fn variables(self) -> Vec<(String, String)> {
+        let enabled = |venue: Venue| {
+            (format!("TICKCAST__FEEDS__{}__ENABLED", venue.name().to_uppercase()), "true".to_owned())
+        };
+        match self {
+            Self::Replay(venue) => vec![enabled(venue)],
+            Self::Scenario(name) => {
+                vec![enabled(Venue::Sim), ("TICKCAST__FEEDS__SIM__SCENARIO".to_owned(), name)]
+            }
+        }
+    }
+}
+
+/// Loads a config, with what an argument switches on.
+fn load(path: Option<&Path>, on: Option<On>) -> Result<Config, Failure> {
+    let (text, origin) = match (path, &on) {
+        (None, Some(On::Scenario(_))) => {
+            (config::scenarios().to_owned(), "the built-in scenarios".to_owned())
+        }
+        (None, _) => (config::demo().to_owned(), "the built-in demo".to_owned()),
+        (Some(path), _) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
             (text, path.display().to_string())
@@ -197,9 +229,7 @@ fn load(path: Option<&Path>, replayed: Option<Venue>) -> Result<Config, Failure>
     // A variable that is not UTF-8 cannot be one of ours.
     let own = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let on = replayed.map(|venue| {
-        (format!("TICKCAST__FEEDS__{}__ENABLED", venue.name().to_uppercase()), "true".to_owned())
-    });
+    let on = on.map(On::variables).unwrap_or_default();
     config::load(&text, &origin, own.chain(on)).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
 }
 
@@ -221,6 +251,15 @@ fn run_check(args: &Check) -> Result<(), Failure> {
     let catalogue = Catalogue::new(config.instruments.clone());
     check::run(&config, &catalogue, &mut io::stdout().lock())
         .map_err(|error| Failure::Run(format!("check: {error}")))
+}
+
+/// The scenarios' names, each with what is to be seen.
+fn scenario() -> PossibleValuesParser {
+    Scenario::ALL
+        .iter()
+        .map(|scenario| PossibleValue::new(scenario.name()).help(scenario.about()))
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// A venue that sends frames; the simulator makes prices without.

@@ -409,6 +409,13 @@ async fn m21_a_ping_of_the_venues_is_answered_at_once() {
     drop(app);
 }
 
+/// The most memory that this process has had, as Linux says it; both ends of the connection are in it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or_else(|| "unknown".to_owned(), |peak| peak.trim().to_owned())
+}
+
 #[tokio::test]
 async fn m88_m93_fifty_thousand_frames_at_once_are_all_taken_and_the_newest_arrives() {
     const FRAMES: u64 = 50_000;
@@ -431,7 +438,8 @@ async fn m88_m93_fifty_thousand_frames_at_once_are_all_taken_and_the_newest_arri
     let conflated = metric(&app, "tickcast_messages_conflated_total").await;
     println!(
         "{FRAMES} frames, written within {made:?}: all at the client after {caught_up:?}; {taken} taken, \
-         {messages} messages, {conflated} conflated"
+         {messages} messages, {conflated} conflated; peak memory with the venue {}",
+        peak_memory()
     );
     assert_eq!(taken, FRAMES + 1, "none lost");
     assert_eq!(metric(&app, r#"tickcast_gaps_total{venue="coinbase"}"#).await, 0);

@@ -1,6 +1,12 @@
 //! What the benches share: a store without a feed, and the textbook design to compare with.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "each bench uses a part; a bench may panic, and the textbook broadcasts")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "each bench uses a part; a bench may panic, and the textbook broadcasts"
+)]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,7 +36,9 @@ pub struct Service {
 
 impl Service {
     pub fn new(symbols: usize) -> Self {
-        let text = format!("[feeds.sim]\ngenerate = {symbols}\n[limits]\nstreams_per_client = 100000\nopens_per_minute = 1000000\n");
+        let text = format!(
+            "[feeds.sim]\ngenerate = {symbols}\n[limits]\nstreams_per_client = 100000\nopens_per_minute = 1000000\n"
+        );
         let config: Config = config::load(&text, "bench", std::iter::empty()).unwrap();
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments));
@@ -86,8 +94,15 @@ fn tick(name: &str, step: i64, now: UnixNanos) -> [Event<'_>; 2] {
     let size = Size::new(rust_decimal::Decimal::new(100 + step % 900, 4));
     let cents = 6_701_234 + step % 1000;
     let (bid, ask) = (price(cents - 1), price(cents));
-    let quote =
-        Quote { wire: name.into(), bid, bid_size: size, ask, ask_size: size, sequence: None, ts_event: Some(now) };
+    let quote = Quote {
+        wire: name.into(),
+        bid,
+        bid_size: size,
+        ask,
+        ask_size: size,
+        sequence: None,
+        ts_event: Some(now),
+    };
     let id = Some(TradeId(step.to_string().into()));
     let trade = Trade {
         wire: name.into(),

@@ -31,7 +31,9 @@ impl<'f> Frame<'f> {
     pub(crate) fn utf8(self) -> Result<&'f str, DecodeError> {
         match self {
             Self::Text(text) => Ok(text),
-            Self::Binary(bytes) => std::str::from_utf8(bytes).map_err(|error| DecodeError::Json(Box::new(error))),
+            Self::Binary(bytes) => {
+                std::str::from_utf8(bytes).map_err(|error| DecodeError::Json(Box::new(error)))
+            }
         }
     }
 }
@@ -183,6 +185,12 @@ pub trait Codec: Send {
     /// a log or a recording.
     fn authenticate(&mut self, _key: &str, _secret: &str) -> Option<String> {
         None
+    }
+
+    /// Whether a subscription may replace those sent before instead of adding to them. Then all instruments of a
+    /// connection are asked for together, each time.
+    fn replaces(&self) -> bool {
+        false
     }
 
     /// The frames to send to follow these instruments, batched as the profile allows. The connection paces them.

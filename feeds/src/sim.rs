@@ -5,6 +5,8 @@
 //! in the list can change them.
 
 mod listing;
+mod play;
+mod scenario;
 mod walk;
 
 use std::borrow::Cow;
@@ -13,6 +15,8 @@ use std::fmt::Write;
 use rust_decimal::Decimal;
 
 use self::listing::{Class, Listing};
+pub use self::play::{Link, Play, Role};
+pub use self::scenario::{NotAScenario, Phase as ScenarioPhase, Scenario, Scene};
 use self::walk::{Phase, STEP_SIGMA, Walk, low_16, noise};
 use crate::{Event, Events, Moves, Price, Quote, Side, Size, Summary, Trade, TradeId, UnixNanos};
 
@@ -27,7 +31,17 @@ impl Market {
     /// the config: `BTC-USD`, `AAPL`, `S000`. A name with a `-` is a crypto pair, one without is a stock, and
     /// one that nobody knows gets a level derived from the name.
     pub fn new(seed: u64, wires: &[&str]) -> Self {
-        Self { instruments: wires.iter().map(|wire| Instrument::new(seed, wire)).collect() }
+        Self { instruments: wires.iter().map(|wire| Instrument::new(seed, wire, wire, None)).collect() }
+    }
+
+    /// A market in which several venues trade the same things. Instruments of one name walk the same path as long
+    /// as they take the same number of steps; each venue's prices are a little beside it, its sizes its own.
+    fn of_venues(seed: u64, roles: &[Role]) -> Self {
+        let instrument = |role: &Role| {
+            let venue = Walk::new(seed, &format!("\0{}\0{}", role.venue, role.name));
+            Instrument::new(seed, &role.wire, &role.name, Some(venue))
+        };
+        Self { instruments: roles.iter().map(instrument).collect() }
     }
 
     /// One price change of the instrument at `index`: appends a quote, a trade at its bid or ask (never at the
@@ -36,8 +50,13 @@ impl Market {
     ///
     /// Ids and sequences start at 1 and rise by 1.
     pub fn step<'m>(&'m mut self, index: usize, now: UnixNanos, events: &mut Events<'m>) {
+        self.step_upset(index, Upset::default(), now, events);
+    }
+
+    /// As [`Market::step`], with what befalls the instrument meanwhile.
+    fn step_upset<'m>(&'m mut self, index: usize, upset: Upset, now: UnixNanos, events: &mut Events<'m>) {
         let Some(instrument) = self.instruments.get_mut(index) else { return };
-        let (book, print) = instrument.advance();
+        let (book, print) = instrument.advance(upset);
         let instrument = &*instrument;
         events.push(Event::Quote(instrument.quote(&book, now)));
         events.push(Event::Trade(instrument.trade(&print, now)));
@@ -47,6 +66,22 @@ impl Market {
     }
 }
 
+/// What befalls an instrument at one step, beside its walk. In millionths of its price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Upset {
+    /// How far the whole market in it is off. Down to -100,000, or prices could leave their level by half.
+    shift: i64,
+    /// How far its trades alone are off.
+    print: i64,
+    /// How much wider the spread is.
+    spread: i64,
+    /// Whether it trades on without moving.
+    is_still: bool,
+}
+
+const MILLION: i64 = 1_000_000;
+/// [`noise`] times two fifths is how far a venue is beside the others: its deviation is a seventh of a basis point.
+const BESIDE_FIFTHS: i64 = 2;
 /// A return of 1 in the unit of returns. Small enough that a level times a return fits an `i64`.
 const WHOLE: i64 = 1 << 30;
 /// No price leaves its level by more than a quarter: over four standard deviations of the liveliest listing.
@@ -69,6 +104,8 @@ struct Instrument {
     /// path, so moves are correlated and yet nothing is shared whose place could depend on who stepped first.
     market: Walk,
     own: Walk,
+    /// Where several venues trade the same: this venue's chance, so that `own` stays in step with theirs.
+    venue: Option<Walk>,
     /// How much of `own` goes into a return, in percent; with `follows` the squares add up to one.
     own_percent: i64,
     /// From a walk's units to returns, times 2^20.
@@ -102,8 +139,9 @@ struct Print {
 }
 
 impl Instrument {
-    fn new(seed: u64, wire: &str) -> Self {
-        let listing = Listing::of(wire);
+    /// `name` says what it is; `venue` is the chance of one of several venues that trade it.
+    fn new(seed: u64, wire: &str, name: &str, venue: Option<Walk>) -> Self {
+        let listing = Listing::of(name);
         // A NUL keeps the factors' names apart from any instrument's.
         let factor = match listing.class {
             Class::Crypto => "\0crypto",
@@ -113,7 +151,8 @@ impl Instrument {
             wire: wire.into(),
             listing,
             market: Walk::new(seed, factor),
-            own: Walk::new(seed, wire),
+            own: Walk::new(seed, name),
+            venue,
             own_percent: (10_000 - listing.follows * listing.follows).isqrt(),
             weight: listing.day_bp * (WHOLE << WEIGHT_SHIFT) / (STEPS_TO_DAY_BP * STEP_SIGMA),
             steps: 0,
@@ -167,11 +206,14 @@ impl Instrument {
     }
 
     /// Takes one step and keeps the day's figures.
-    fn advance(&mut self) -> (Book, Print) {
-        self.market.step();
-        self.own.step();
-        let book = self.book();
-        let print = self.print(&book);
+    fn advance(&mut self, upset: Upset) -> (Book, Print) {
+        if !upset.is_still {
+            self.market.step();
+            self.own.step();
+        }
+        let book = self.book(upset);
+        let mut print = self.print(&book);
+        print.price += print.price * upset.print / MILLION;
         self.steps += 1;
         self.id.clear();
         // Writing into a String does not fail.
@@ -183,8 +225,18 @@ impl Instrument {
         (book, print)
     }
 
-    fn book(&mut self) -> Book {
-        let (bid_draw, ask_draw) = (self.own.draw(), self.own.draw());
+    /// Chance for anything but the path.
+    fn draw(&mut self) -> u64 {
+        self.venue.as_mut().unwrap_or(&mut self.own).draw()
+    }
+
+    /// How far this venue is beside the others, as a return.
+    fn beside(&mut self) -> i64 {
+        self.venue.as_mut().map_or(0, |venue| noise(venue.draw()) * BESIDE_FIFTHS / 5)
+    }
+
+    fn book(&mut self, upset: Upset) -> Book {
+        let (bid_draw, ask_draw) = (self.draw(), self.draw());
         // The usual spread, half to one and a half times, and more of it in livelier phases.
         let phase_percent = match self.market.phase().max(self.own.phase()) {
             Phase::Quiet => 80,
@@ -192,8 +244,10 @@ impl Instrument {
             Phase::Busy => 300,
         };
         let jitter_percent = 50 + low_16(bid_draw >> 48) % 101;
-        let spread = ((self.listing.spread * phase_percent * jitter_percent + 5_000) / 10_000).max(1);
-        let middle_twice = self.listing.level * 2 * (WHOLE + self.place()) / WHOLE;
+        let spread = ((self.listing.spread * phase_percent * jitter_percent + 5_000) / 10_000).max(1)
+            + self.listing.level * upset.spread / MILLION;
+        let whole = WHOLE + self.place() + self.beside();
+        let middle_twice = self.listing.level * 2 * (whole + whole * upset.shift / MILLION) / WHOLE;
         let bid = (middle_twice - spread) / 2;
         Book { bid, ask: bid + spread, bid_size: self.resting(bid_draw), ask_size: self.resting(ask_draw) }
     }
@@ -206,7 +260,7 @@ impl Instrument {
 
     /// A trade at one side of the book: by chance, but never at the last trade's price.
     fn print(&mut self, book: &Book) -> Print {
-        let draw = self.own.draw();
+        let draw = self.draw();
         let at_ask = if book.ask == self.last { false } else { book.bid == self.last || draw >> 63 == 0 };
         let (price, aggressor) = if at_ask { (book.ask, Side::Buy) } else { (book.bid, Side::Sell) };
         let size = amount(self.listing.class, self.listing.size, draw);

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and reads fixtures"
 )]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -65,17 +66,21 @@ fn connected(venue: Venue) -> Box<dyn Codec> {
     codec
 }
 
-/// Decodes after an event that was there before; `Ok` has the events, how many there are is checked on `Err`.
 fn decode(venue: Venue, text: &str) -> Result<Vec<String>, DecodeError> {
+    decode_frame(venue, Frame::Text(text))
+}
+
+/// Decodes after an event that was there before; `Ok` has the events, how many there are is checked on `Err`.
+fn decode_frame(venue: Venue, frame: Frame<'_>) -> Result<Vec<String>, DecodeError> {
     let mut events = Events::default();
     events.push(Event::Reconnect);
-    let decoded = connected(venue).decode(Frame::Text(text), UnixNanos(0), &mut events);
+    let decoded = connected(venue).decode(frame, UnixNanos(0), &mut events);
     let lines: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
-    assert_eq!(lines[0], "Reconnect", "what was there before is gone after {text}");
+    assert_eq!(lines[0], "Reconnect", "what was there before is gone after {frame:?}");
     match decoded {
         Ok(()) => Ok(lines[1..].to_vec()),
         Err(error) => {
-            assert_eq!(lines.len(), 1, "half an answer from {text}");
+            assert_eq!(lines.len(), 1, "half an answer from {frame:?}");
             Err(error)
         }
     }
@@ -478,6 +483,63 @@ fn a_binary_frame_is_refused_where_text_is_due() {
         assert!(matches!(error, DecodeError::Kind { got: "binary", want: "text" }));
         assert!(events.is_empty());
     }
+}
+
+#[test]
+fn json_means_the_same_in_text_and_binary_frames_of_venues_that_send_binary_ones() {
+    for (venue, name, text) in fixtures() {
+        if matches!(venue, Venue::KuCoin | Venue::Upbit) {
+            let binary = decode_frame(venue, Frame::Binary(text.as_bytes())).unwrap();
+            assert_eq!(binary, decode(venue, &text).unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_binary_frame_that_is_no_utf8_is_refused_wherever_it_is_broken() {
+    // No first byte, half a character, a surrogate, five bytes, a slash in two bytes.
+    const BROKEN: [&[u8]; 5] = [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\xaf"];
+    for (venue, name, text) in fixtures() {
+        let bytes = text.as_bytes();
+        for at in (0..bytes.len()).step_by(1 + bytes.len() / 50).chain([bytes.len()]) {
+            for broken in BROKEN {
+                let frame = [&bytes[..at], broken, &bytes[at..]].concat();
+                assert!(decode_frame(venue, Frame::Binary(&frame)).is_err(), "{name} at {at}");
+            }
+        }
+    }
+    for venue in VENUES {
+        assert!(decode_frame(venue, Frame::Binary(&vec![0xff; 5 << 20])).is_err());
+        assert!(decode_frame(venue, Frame::Binary(&vec![0; 5 << 20])).is_err());
+    }
+}
+
+#[test]
+fn five_megabytes_of_rows_make_no_more_of_each_than_one_does() {
+    let mut seen = BTreeSet::new();
+    let mut all = fixtures();
+    all.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
+    for (venue, name, text) in all {
+        // The innermost row of an array.
+        let Some(end) = text.find("}]").map(|at| at + 1) else { continue };
+        let Some(start) = text[..end].rfind('{') else { continue };
+        let Ok(one) = decode(venue, &text) else { continue };
+        if one.is_empty() || !text[..start].ends_with(['[', ',']) || !seen.insert(venue.name()) {
+            continue;
+        }
+        let row = &text[start..end];
+        let count = (5 << 20) / (row.len() + 1);
+        let more = format!("{row},").repeat(count);
+        let frame = format!("{}{more}{}", &text[..start], &text[start..]);
+        if let Ok(events) = decode(venue, &frame) {
+            assert!(
+                events.len() <= one.len() * (count + 1),
+                "{name}: {} events of {count} rows",
+                events.len()
+            );
+        }
+    }
+    assert!(seen.len() >= 10, "only {seen:?} have rows");
 }
 
 #[test]

@@ -18,6 +18,14 @@ pub fn run(config: &Config, catalogue: &Catalogue, out: &mut impl Write) -> io::
     let count = |class| catalogue.ids().filter(|id| catalogue.entry(*id).class == class).count();
     let (crypto, stock) = (count(Class::Crypto), count(Class::Stock));
     writeln!(out, "{} ({crypto} crypto, {stock} stock)", counted(catalogue.len(), "symbol"))?;
+    if let Some(scenario) = config.feeds.sim.as_ref().and_then(Sim::playing) {
+        let about = scenario.about();
+        writeln!(
+            out,
+            "scenario {scenario}: the simulator plays what is on below, and nothing is connected to"
+        )?;
+        writeln!(out, "  {about}")?;
+    }
     for venue in Venue::ALL.iter().copied() {
         match (config.feeds.is_on(venue), venue, &config.feeds.sim) {
             (false, ..) => write_off(catalogue, venue, out)?,
@@ -174,7 +182,10 @@ mod tests {
         assert!(plan.contains(" 50 messages per second"), "{plan}");
         assert!(plan.lines().all(|line| line.len() <= COLUMNS_MAX + 20), "{plan}");
         assert!(plan.contains("\n  through http://proxy.example:3128\n"), "{plan}");
-        assert!(plan.contains("\nrecorded to: recordings, 16 files of 268435456 bytes for each venue\n"), "{plan}");
+        assert!(
+            plan.contains("\nrecorded to: recordings, 16 files of 268435456 bytes for each venue\n"),
+            "{plan}"
+        );
         assert!(!plan.contains("abc") && !plan.contains("s3cret"), "{plan}");
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use tickcast_feeds::sim::{NotAScenario, Scenario};
 use tickcast_feeds::{Auth, Venue};
 
-use super::parse::{boolean, decimal, duration, socket_url, whole};
+use super::parse::{boolean, decimal, duration, socket_url, text, whole};
 use super::proxy::{self, Choice, Proxy};
 use super::secret::Key;
 use super::section::Section;
@@ -55,6 +56,10 @@ pub struct Sim {
     pub generate: u32,
     /// As for a venue. Default: none of its own.
     pub silence_max: Option<Duration>,
+    /// A bad day to play over and over, at every venue that is on: none of them is connected to. Default: none.
+    pub scenario: Option<Scenario>,
+    /// How many times as fast as by its timetable the scenario goes. 0.1 to 100. Default: 1.
+    pub scenario_speed: Decimal,
 }
 
 impl Feeds {
@@ -148,9 +153,21 @@ impl Sim {
         nanos.map_or(Duration::from_secs(1), Duration::from_nanos)
     }
 
+    /// The scenario that is played, where the simulator is on.
+    pub fn playing(&self) -> Option<Scenario> {
+        self.scenario.filter(|_| self.enabled)
+    }
+
+    /// The scenario's speed in thousandths.
+    pub fn scenario_speed_milli(&self) -> u32 {
+        // Out of range only for a speed that the config refuses.
+        self.scenario_speed.checked_mul(Decimal::from(1000)).and_then(|milli| milli.to_u32()).unwrap_or(1000)
+    }
+
     fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let rates = Decimal::new(1, 3)..=Decimal::from(10_000);
+        let speeds = Decimal::new(1, 1)..=Decimal::from(100);
         Self {
             enabled: section.get("enabled", default.enabled, boolean),
             seed: section.get("seed", default.seed, |node| {
@@ -160,13 +177,25 @@ impl Sim {
             rate: section.get("rate", default.rate, decimal(rates)),
             generate: section.get("generate", default.generate, whole(0..=100_000)),
             silence_max: section.optional("silence_max", duration(SILENCE)),
+            scenario: section.optional("scenario", |node| {
+                text(node)?.parse().map_err(|error: NotAScenario| error.to_string())
+            }),
+            scenario_speed: section.get("scenario_speed", default.scenario_speed, decimal(speeds)),
         }
     }
 }
 
 impl Default for Sim {
     fn default() -> Self {
-        Self { enabled: true, seed: 7, rate: Decimal::from(5), generate: 0, silence_max: None }
+        Self {
+            enabled: true,
+            seed: 7,
+            rate: Decimal::from(5),
+            generate: 0,
+            silence_max: None,
+            scenario: None,
+            scenario_speed: Decimal::ONE,
+        }
     }
 }
 

@@ -113,7 +113,9 @@ fn check_sources_of(draft: &Draft, mistakes: &mut Mistakes) {
         }
         // A venue whose spelling does not tell is believed.
         let Some(pair) = source.venue.pair(&source.wire) else { continue };
-        if let Some(quote) = pair.quote.as_deref().filter(|quote| !quote.eq_ignore_ascii_case(&instrument.currency)) {
+        if let Some(quote) =
+            pair.quote.as_deref().filter(|quote| !quote.eq_ignore_ascii_case(&instrument.currency))
+        {
             let currency = &instrument.currency;
             let problem = format!(
                 "`{source}` is priced in {quote}, the instrument in {currency}, which is not the same"

@@ -223,6 +223,21 @@ fn a_summary_counts_until_the_first_trade_and_never_after_it() {
 }
 
 #[test]
+fn a_summary_older_than_the_quote_beside_it_brings_its_figures_and_no_top() {
+    let mut desk = Desk::one();
+    let mut newer = quote("99", "101");
+    newer.ts_event = UnixNanos::from_millis(1_790_000_000_500);
+    let mut older = summary(None, Some(1_790_000_000_000));
+    older.open = some_price("90");
+    older.top = Some(tickcast_feeds::Top { bid: some_price("50"), ..Default::default() });
+    let now = desk.now();
+    desk.sources[0].quote(&newer, now);
+    assert_eq!(desk.sources[0].summary(&older, now), Effect::Taken);
+    desk.shown();
+    assert_eq!((desk.ticker.top.bid, desk.ticker.figures.open), (some_price("99"), some_price("90")));
+}
+
+#[test]
 fn a_summary_without_a_field_leaves_what_was_known_of_it() {
     let mut desk = Desk::one();
     let now = desk.now();
@@ -367,6 +382,14 @@ fn fewer_fresh_sources_than_wanted_make_a_median_degraded() {
     assert_eq!(desk.parts(), ["used", "stale"]);
     desk.wait_secs(10).shows("104", "stale");
     desk.trade(0, "105").trade(1, "107").shows("106", "live");
+}
+
+#[test]
+fn an_outlier_is_fresh_all_the_same_so_it_degrades_nothing() {
+    let mut desk = median_of(&["100.00", "100.01", "99.99", "105.00"]);
+    desk.rule.min_sources = 4;
+    assert_eq!(desk.shown().1, "live");
+    assert_eq!(desk.ticker.sources[3].part, Part::Outlier);
 }
 
 #[test]

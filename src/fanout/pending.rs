@@ -148,8 +148,7 @@ impl Pending {
             if !overdue && !followed.is_new() && !fanout.changed_since(followed.id, followed.seen) {
                 continue;
             }
-            let Some(Look { version, count, encoded, made_after }) = self.look(fanout, followed.id)
-            else {
+            let Some(Look { version, count, encoded, made_after }) = self.look(fanout, followed.id) else {
                 continue;
             };
             if encoded.version > committed {
@@ -183,7 +182,8 @@ impl Pending {
         let entry = fanout.latest.catalogue().entry(id);
         fanout.latest.read(id, |view| {
             let (encoded, made) = fanout.encodings.get(id, entry, self.fields, view, fanout.epoch);
-            let made_after = made.zip(view.ticker.ts_recv).map(|(at, from)| seconds(at.0.saturating_sub(from.0)));
+            let made_after =
+                made.zip(view.ticker.ts_recv).map(|(at, from)| seconds(at.0.saturating_sub(from.0)));
             Look { version: view.version, count: view.count, encoded, made_after }
         })
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use warp::http::StatusCode;
 
 use super::problem::{Problem, echo};
+use crate::config::near;
 
 /// Name and value pairs in the order they were given.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -64,8 +65,7 @@ impl Params {
         let Some((name, value)) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
             return Ok(());
         };
-        let near = known.iter().filter(|known| strsim::damerau_levenshtein(known, name) <= 2);
-        let suggestions = near.map(|&name| name.to_owned()).collect();
+        let suggestions = near(name, known);
         let title = "The request has a parameter that this route does not know";
         let detail = format!("unknown parameter `{}`; known are {}", echo(name), known.join(", "));
         Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail)
@@ -125,6 +125,11 @@ impl Params {
             || format!("a duration such as {example}, at most {}", humantime::format_duration(most));
         duration.map(Some).ok_or_else(|| Problem::bad_value(name, text, expected()))
     }
+}
+
+/// The names that were probably meant.
+pub(super) fn near(name: &str, known: &[&str]) -> Vec<String> {
+    near::misses(name, known.iter().copied(), 3).into_iter().map(str::to_owned).collect()
 }
 
 /// A query's text decoded; `None` where a `%` has no two hex digits behind it or the bytes are no UTF-8.

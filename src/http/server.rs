@@ -67,7 +67,8 @@ pub struct Peer(pub SocketAddr);
 pub async fn serve(listener: TcpListener, state: State, closing: CancellationToken) {
     let routes = super::routes(state.clone());
     let mut connections = JoinSet::new();
-    let spawn = |connections: &mut JoinSet<()>, accepted: io::Result<(TcpStream, SocketAddr)>| match accepted {
+    let spawn = |connections: &mut JoinSet<()>, accepted: io::Result<(TcpStream, SocketAddr)>| match accepted
+    {
         Ok((socket, peer)) => {
             connections.spawn(connection(socket, peer, routes.clone(), state.clone(), closing.clone()));
             None

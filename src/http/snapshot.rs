@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::asked::{self, Chosen};
 use super::params::Params;
-use super::prices::{self, Chosen};
 use super::problem::Problem;
 use super::{Answer, State, json};
 use crate::clock;
@@ -13,7 +13,7 @@ use crate::fields;
 pub(super) fn get(state: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&["symbols", "fields", "strict"])?;
     let chosen = Chosen::read(state, params)?;
-    let fields = prices::fields(params)?;
+    let fields = asked::fields(params)?;
     let now = clock::wall();
     let mut out = BytesMut::with_capacity(256 * chosen.symbols.len());
     out.put_slice(b"{\"prices\":[");

@@ -94,22 +94,26 @@ impl Backoff {
         let doubled = |least: Duration, most: Duration| {
             least.saturating_mul(2_u32.saturating_pow(before)).min(most.max(least))
         };
-        let asked = |wish: Option<Duration>, least: Duration| {
-            wish.unwrap_or(least).min(RETRY_AFTER_MAX).max(Duration::from_secs(1))
-        };
+        let asked = |wish: Option<Duration>, least: Duration| wish.unwrap_or(least).min(RETRY_AFTER_MAX);
         let (least, state, is_for_all) = match trouble {
             Trouble::Ordinary => {
                 let ceiling = doubled(CEILING_MIN, CEILING_MAX);
                 let delay = rng.random_range(FLOOR..=ceiling);
                 return Wait { delay, state: FeedState::Waiting, is_for_all: false };
             }
-            Trouble::Limited(Some(wish)) => (asked(Some(wish), LIMITED_MIN), FeedState::Banned, true),
+            Trouble::Limited(Some(wish)) => {
+                // Who keeps saying "at once" and keeps refusing is not believed.
+                let own = doubled(Duration::from_secs(1), SLOW_MAX);
+                (asked(Some(wish), own).max(own), FeedState::Banned, true)
+            }
             Trouble::Limited(None) => (doubled(LIMITED_MIN, SLOW_MAX), FeedState::Banned, true),
             Trouble::Banned(wish) => {
                 let own = doubled(BANNED_MIN, BANNED_MAX);
                 (asked(wish, own).max(own), FeedState::Banned, true)
             }
-            Trouble::Forbidden | Trouble::Unauthorized => (doubled(SLOW_MIN, SLOW_MAX), FeedState::Blocked, true),
+            Trouble::Forbidden | Trouble::Unauthorized => {
+                (doubled(SLOW_MIN, SLOW_MAX), FeedState::Blocked, true)
+            }
             Trouble::Occupied => (OCCUPIED, FeedState::Blocked, true),
             Trouble::Policy => (doubled(SLOW_MIN, SLOW_MAX), FeedState::Waiting, false),
             Trouble::PolicyRate => (BANNED_MIN, FeedState::Banned, true),
@@ -161,7 +165,8 @@ mod tests {
         use FeedState::{Banned, Blocked, Waiting};
         let cases = [
             (Trouble::Limited(None), [30, 60, 120, 240, 300, 300], Banned),
-            (Trouble::Limited(Some(secs(7))), [7; 6], Banned),
+            (Trouble::Limited(Some(secs(7))), [7, 7, 7, 8, 16, 32], Banned),
+            (Trouble::Limited(Some(Duration::ZERO)), [1, 2, 4, 8, 16, 32], Banned),
             (Trouble::Limited(Some(secs(600))), [600; 6], Banned),
             (Trouble::Banned(None), [120, 240, 480, 960, 1800, 1800], Banned),
             (Trouble::Banned(Some(secs(5))), [120, 240, 480, 960, 1800, 1800], Banned),

@@ -5,35 +5,33 @@
 //! live ticks count, heartbeats don't. When to open another is the supervisor's decision.
 
 mod error;
+mod order;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rand::RngExt;
-use tickcast_feeds::{Codec, Event, Events, Frame, Ping, Profile, UnixNanos, hours};
-use tokio::sync::{mpsc, oneshot};
+use tickcast_feeds::{Codec, Event, Events, Frame, Ping, UnixNanos, hours};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::board::{Feed, FeedState};
-use super::dial::{Dial, Socket, Target};
+use super::board::FeedState;
+use super::dial::Socket;
 use super::pace::Pacer;
-use super::pipeline::{Heard, Pipeline};
-use super::record::Recorder;
+use super::pipeline::Heard;
 use super::subscriptions::Subscriptions;
 use crate::clock;
-use crate::config::{Key, url_without_secrets};
+use crate::config::url_without_secrets;
 use crate::consolidate::Moment;
-use crate::metrics::Metrics;
 use crate::recording::Direction;
 pub use error::ConnectionError;
+pub use order::{Means, News, Order, Report};
 
 /// Without a byte for so long we ping; after twice that the connection is dead. Every venue answers protocol pings.
 const QUIET_MAX: Duration = Duration::from_secs(15);
@@ -51,71 +49,6 @@ const LAST_FRAMES_MAX: usize = 10_000;
 const BEAT: Duration = Duration::from_millis(250);
 /// Frames waiting to go out; a codec makes a few, and replies come one for one.
 const WAITING_MAX: usize = 1000;
-
-/// What one connection is to do.
-pub struct Order {
-    /// Where to.
-    pub target: Target,
-    /// Facts about the socket.
-    pub profile: &'static Profile,
-    /// What to follow.
-    pub wires: Arc<[String]>,
-    /// It is silent after this long without a tick.
-    pub silence_max: Duration,
-    /// Whether all of it trades in the hours of US stocks only.
-    pub has_hours: bool,
-    /// Whether another connection serves until this one ticks.
-    pub is_replacement: bool,
-    /// The operator's key, for venues that want one.
-    pub key: Option<Key>,
-}
-
-/// What a connection works with.
-pub struct Means {
-    /// How the supervisor knows it.
-    pub id: u64,
-    /// Its place on the board.
-    pub feed: Feed,
-    /// Its way to the store.
-    pub pipeline: Pipeline,
-    /// Opens sockets.
-    pub dial: Arc<dyn Dial>,
-    /// Keeps the raw frames, where that is wanted.
-    pub recorder: Option<Recorder>,
-    /// Everything that is counted.
-    pub metrics: Arc<Metrics>,
-    /// To the supervisor.
-    pub reports: mpsc::Sender<Report>,
-    /// From the supervisor: another connection serves now.
-    pub retire: mpsc::Receiver<oneshot::Sender<()>>,
-    /// Cancelled when the service stops.
-    pub closing: CancellationToken,
-}
-
-/// What a connection tells its supervisor.
-#[derive(Debug)]
-pub struct Report {
-    /// Which connection.
-    pub id: u64,
-    /// What.
-    pub news: News,
-}
-
-/// The news in a report.
-#[derive(Debug)]
-pub enum News {
-    /// It serves from now on. Where it replaces another, its first tick waits for `go`: the other one's last ticks
-    /// come first, so that none is late.
-    Serving {
-        /// Dropped or answered when the other one's frames are in.
-        go: Option<oneshot::Sender<()>>,
-    },
-    /// It will not last: another should be opened.
-    Leaving {
-        /// Why, as in the metrics.
-        reason: &'static str,
-    },
-}
 
 /// Opens a connection and serves it to its end.
 pub async fn run(order: Order, mut means: Means) -> ConnectionError {
@@ -154,6 +87,7 @@ struct Connection {
     /// Since when the data's clock runs: the opening, or the market's.
     running_since: Instant,
     newest_byte: Instant,
+    /// When the newest frame went out that counts for the venue's ping.
     newest_sent: Instant,
     has_pinged: bool,
     /// When to ask for a replacement; `None` once that is done.
@@ -184,10 +118,14 @@ impl Connection {
         let now = Instant::now();
         let shown = order.key.as_ref().and_then(|key| means.pipeline.authenticate(key));
         let venue = order.profile.venue;
+        let mut subscriptions = Subscriptions::new(&order.wires, order.silence_max, now);
+        if means.pipeline.replaces() {
+            subscriptions.ask_whole();
+        }
         // Not all at once, and well before the venue's own end.
         let age = |lifetime: Duration| lifetime.mul_f64(rand::rng().random_range(0.8..0.95));
         Self {
-            subscriptions: Subscriptions::new(&order.wires, order.silence_max, now),
+            subscriptions,
             pacer: Pacer::new(order.profile.pace),
             is_authenticated: shown.is_none(),
             waiting: shown.into_iter().map(Message::text).collect(),
@@ -248,7 +186,6 @@ impl Connection {
             Some(Ok(Message::Ping(_))) => {
                 // Its answer goes out with the next read, ahead of everything else.
                 self.pacer.count(now);
-                self.newest_sent = now;
                 Ok(())
             }
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(()),
@@ -382,14 +319,22 @@ impl Connection {
         let Some(message) = self.waiting.pop_front() else { return Ok(()) };
         let now = Instant::now();
         self.pacer.count(now);
-        self.newest_sent = now;
+        // A probe of our own is not what a venue means by a text.
+        if message.is_text() || matches!(self.order.profile.ping, Ping::Protocol { .. }) {
+            self.newest_sent = now;
+        }
         // With a key, what we send may hold it.
         let recorder = self.means.recorder.as_ref().filter(|_| self.order.key.is_none());
         if let (Some(recorder), Message::Text(text)) = (recorder, &message) {
             recorder.note(Direction::Out, Frame::Text(text), clock::wall());
         }
         match timeout(SEND_MAX, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                if self.waiting.is_empty() {
+                    self.subscriptions.is_out(now);
+                }
+                Ok(())
+            }
             Ok(Err(error)) => Err(ConnectionError::Cut(Some(Box::new(error)))),
             Err(_) => Err(ConnectionError::Dead { quiet_ms: self.newest_byte.elapsed().as_millis() }),
         }

@@ -122,7 +122,10 @@ pub struct Network {
 impl Network {
     /// A dialler that trusts Mozilla's list of authorities, built into the program.
     pub fn new() -> Self {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    fn trusting(roots: RootCertStore) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = builder.expect("ring speaks TLS 1.2 and 1.3").with_root_certificates(roots);
@@ -297,7 +300,54 @@ pub(super) async fn over(stream: impl Stream + 'static, frame_bytes_max: usize) 
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use futures_util::{SinkExt, StreamExt};
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_tungstenite::tungstenite::Message;
+
     use super::*;
+
+    #[tokio::test]
+    async fn m98_m100_an_encrypted_socket_names_its_host_and_trusts_no_stranger() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let server =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let server =
+            server.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let listener = TcpListener::bind("localhost:0").await.unwrap();
+        let url = format!("wss://localhost:{}/ws", listener.local_addr().unwrap().port());
+        let target = Target { url, frame_bytes_max: 1000, proxy: None };
+        let venue = async {
+            let mut names = Vec::new();
+            while names.is_empty() {
+                let (stream, _) = listener.accept().await.unwrap();
+                // The stranger breaks off within the handshake.
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                names.extend(stream.get_ref().1.server_name().map(str::to_owned));
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                socket.send(Message::text("hello")).await.unwrap();
+                socket.send(Message::text("x".repeat(1001))).await.unwrap();
+            }
+            names
+        };
+        let us = async {
+            let stranger = Network::new().dial(&target).await.err().unwrap();
+            assert!(matches!(&stranger, DialError::Tls { host, .. } if host == "localhost"), "{stranger:?}");
+            let mut socket = Network::trusting(roots).dial(&target).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+            let too_long = socket.next().await.unwrap().unwrap_err();
+            assert!(matches!(too_long, SocketError::Capacity(_)), "{too_long:?}");
+        };
+        let (names, ()) = tokio::join!(venue, us);
+        assert_eq!(names, ["localhost"]);
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

@@ -7,7 +7,7 @@ use tickcast_feeds::Pace;
 use tokio::time::Instant;
 
 /// What is kept free of each window, as one part in so many: frames reach the venue closer together than they left,
-/// and a few milliseconds have been enough to be cut off (nautechsystems/nautilus_trader#5012).
+/// and a few milliseconds have been enough to be cut off (`nautilus_trader#5012`).
 const MARGIN: u32 = 20;
 
 /// The limiter of one connection.

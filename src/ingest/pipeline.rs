@@ -98,6 +98,11 @@ impl Pipeline {
         self.codec.as_mut()?.authenticate(key.key.expose(), key.secret.as_ref().map_or("", Secret::expose))
     }
 
+    /// Whether a subscription may replace those sent before.
+    pub fn replaces(&self) -> bool {
+        self.codec.as_ref().is_some_and(|codec| codec.replaces())
+    }
+
     /// The frames to send to follow these instruments.
     pub fn subscribe(&mut self, wires: &[&str]) -> Vec<String> {
         self.codec.as_mut().map(|codec| codec.subscribe(wires)).unwrap_or_default()

@@ -17,7 +17,7 @@ mod tests {
     fn m87_each_instrument_is_on_one_connection_and_none_holds_too_many() {
         let profile = Venue::Coinbase.profile().unwrap();
         let max = profile.instruments_max;
-        let names: Vec<String> = (0..max * 2 + 1).map(|index| format!("A{index}-USD")).collect();
+        let names: Vec<String> = (0..=max * 2).map(|index| format!("A{index}-USD")).collect();
         let wires: Vec<&str> = names.iter().map(String::as_str).collect();
         let shares = shares(profile, &wires);
         assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), [max, max, 1]);

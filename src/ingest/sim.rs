@@ -11,9 +11,9 @@ use super::pipeline::Pipeline;
 use crate::clock;
 
 /// Steps made between two looks at the clock. Then others get their turn.
-const BATCH_MAX: u64 = 1024;
+pub(super) const BATCH_MAX: u64 = 1024;
 /// A driver that is further behind than this gives the time up: prices in a rush help nobody.
-const BEHIND_MAX: Duration = Duration::from_secs(1);
+pub(super) const BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// Makes prices for ever. `wires` are the instruments, each of which changes once every `interval`.
 pub async fn run(seed: u64, wires: Vec<String>, interval: Duration, mut pipeline: Pipeline) {
@@ -51,13 +51,13 @@ pub async fn run(seed: u64, wires: Vec<String>, interval: Duration, mut pipeline
 }
 
 /// How many steps are due after so long.
-fn due(elapsed: Duration, interval: Duration, count: u64) -> u64 {
+pub(super) fn due(elapsed: Duration, interval: Duration, count: u64) -> u64 {
     let steps = elapsed.as_nanos() * u128::from(count) / interval.as_nanos().max(1);
     u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// When a step is due, after the start.
-fn when(step: u64, interval: Duration, count: u64) -> Duration {
+pub(super) fn when(step: u64, interval: Duration, count: u64) -> Duration {
     // Rounded up: a timer that fires before its step is due would only be set again.
     let nanos = (u128::from(step) * interval.as_nanos()).div_ceil(u128::from(count));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

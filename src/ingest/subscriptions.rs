@@ -35,6 +35,8 @@ pub struct Subscriptions {
     unanswered: VecDeque<Request>,
     silence_max: Duration,
     newest: Option<Instant>,
+    /// Whether a request may void those before it.
+    is_whole: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,12 @@ impl Subscriptions {
         };
         let index = wires.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
         let wires = wires.iter().map(wire).collect();
-        Self { wires, index, unanswered: VecDeque::new(), silence_max, newest: None }
+        Self { wires, index, unanswered: VecDeque::new(), silence_max, newest: None, is_whole: false }
+    }
+
+    /// From now on, whenever something is due, all that is not refused is asked for in one request.
+    pub fn ask_whole(&mut self) {
+        self.is_whole = true;
     }
 
     /// When the newest tick of any came.
@@ -180,10 +187,13 @@ impl Subscriptions {
                 return Vec::new();
             }
         }
-        let chosen: Vec<usize> = (0..self.wires.len())
-            .filter(|&index| due(&self.wires[index]) && self.wires[index].batch_max == most)
-            .take(most)
-            .collect();
+        let is_chosen = |wire: &Wire| {
+            let goes_along = self.is_whole && wire.phase != Phase::Refused;
+            goes_along || due(wire) && (self.is_whole || wire.batch_max == most)
+        };
+        let most = if self.is_whole { usize::MAX } else { most };
+        let chosen = (0..self.wires.len()).filter(|&index| is_chosen(&self.wires[index])).take(most);
+        let chosen: Vec<usize> = chosen.collect();
         for request in &mut self.unanswered {
             request.wires.retain(|index| !chosen.contains(index));
         }
@@ -204,6 +214,13 @@ impl Subscriptions {
     pub fn sent_as(&mut self, frames: usize) {
         if let Some(request) = self.unanswered.back_mut() {
             request.frames = frames.max(1);
+        }
+    }
+
+    /// The newest request has gone out only now: its answers take their time from here.
+    pub fn is_out(&mut self, now: Instant) {
+        for &index in self.unanswered.back().into_iter().flat_map(|request| &request.wires) {
+            self.wires[index].since = now;
         }
     }
 
@@ -232,6 +249,10 @@ impl Subscriptions {
         }
         if let [index] = request.wires[..] {
             return Some(index);
+        }
+        // What must be asked for as a whole cannot be tried in parts.
+        if self.is_whole {
+            return None;
         }
         let now = request.wires.iter().map(|&index| self.wires[index].since).max()?;
         self.ask_again(&request.wires, request.wires.len().div_ceil(2), now);
@@ -343,6 +364,20 @@ mod tests {
         assert_eq!(refused, ["S17", "S31"]);
         assert_eq!(subscriptions.acknowledged_count(), 38);
         assert!(requests < 30, "{requests} requests");
+    }
+
+    #[test]
+    fn where_a_request_may_void_those_before_all_is_asked_for_each_time() {
+        let now = Instant::now();
+        let mut subscriptions = of(&["A", "B", "C"], now);
+        subscriptions.ask_whole();
+        assert_eq!(ask(&mut subscriptions, now), [["A", "B", "C"]]);
+        subscriptions.ticked("A", now);
+        subscriptions.refused(Some("B"), now);
+        // C is due, and A must not be left out.
+        assert_eq!(ask(&mut subscriptions, now + SILENCE), [["A", "C"]]);
+        assert_eq!(subscriptions.refused(None, now), None);
+        assert!(ask(&mut subscriptions, now + SILENCE).is_empty(), "no storm of parts");
     }
 
     #[test]

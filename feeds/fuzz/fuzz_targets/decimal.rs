@@ -10,6 +10,7 @@ use bigdecimal::num_bigint::BigInt;
 use libfuzzer_sys::fuzz_target;
 use tickcast_feeds::NumberError;
 use tickcast_feeds::number::parse_decimal;
+use tickcast_feeds_fuzz::exact;
 
 /// The most decimals that can be held.
 const SCALE_MAX: i64 = 28;
@@ -56,21 +57,6 @@ fn is_decimal(text: &str) -> bool {
         && is_digits(decimals)
         && whole.len() + decimals.len() > 0
         && exponent.is_none_or(|exponent| !exponent.is_empty() && is_digits(&exponent))
-}
-
-/// The number by the other implementation. An exponent beyond its range stands for one that is just as far beyond
-/// ours.
-fn exact(text: &str) -> BigDecimal {
-    let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') { -9_999 } else { 9_999 });
-    // The other one does not read `5.` and `.5` in each of its versions.
-    let (sign, number) = match number.strip_prefix('-') {
-        Some(number) => ("-", number),
-        None => ("", number.strip_prefix('+').unwrap_or(number)),
-    };
-    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    let digits = BigInt::from_str(&format!("{sign}0{whole}{decimals}")).unwrap();
-    BigDecimal::new(digits, decimals.len() as i64 - exponent.clamp(-9_999, 9_999))
 }
 
 /// Whether 96 bits and 28 decimals hold it.

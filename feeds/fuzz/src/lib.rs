@@ -1,6 +1,10 @@
 //! What the fuzz targets of the codecs share: a *session*, several frames to one codec, and what must hold after
 //! each of them. One frame alone would never reach what a codec remembers: channels, trade ids, halts.
 
+use std::str::FromStr;
+
+use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::BigInt;
 use tickcast_feeds::{
     Codec, Event, Events, Frame, Price, Quote, Size, Summary, Top, Trade, UnixNanos, Venue,
 };
@@ -164,4 +168,23 @@ fn check_wire(venue: Venue, wire: &str) {
         assert!(!pair.base.is_empty(), "`{wire}` has no base");
         assert_ne!(pair.quote.as_deref(), Some(""), "`{wire}` has no quote");
     }
+}
+
+/// A decimal text as a number of any size, by another implementation. An exponent of more than four digits stands for
+/// one that is beyond any decimal just the same.
+///
+/// # Panics
+///
+/// Where the text is no decimal.
+pub fn exact(text: &str) -> BigDecimal {
+    let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let beyond = if exponent.starts_with('-') { -9_999 } else { 9_999 };
+    let exponent = exponent.parse::<i64>().unwrap_or(beyond).clamp(-9_999, 9_999);
+    let (sign, number) = match number.strip_prefix('-') {
+        Some(number) => ("-", number),
+        None => ("", number.strip_prefix('+').unwrap_or(number)),
+    };
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits = BigInt::from_str(&format!("{sign}0{whole}{decimals}"));
+    BigDecimal::new(digits.expect("digits"), i64::try_from(decimals.len()).expect("a short text") - exponent)
 }

@@ -187,16 +187,23 @@ fn a_million_steps_stay_near_the_level() {
 #[test]
 fn a_walk_at_its_bounds_still_has_a_price() {
     for wire in DEMO {
-        let mut instrument = Instrument::new(7, wire);
+        let mut instrument = Instrument::new(7, wire, wire, None);
         for place in [-walk::PLACE_MAX, walk::PLACE_MAX] {
             instrument.market = Walk::at(place);
             instrument.own = Walk::at(place);
             instrument.begin_day();
-            let (book, print) = instrument.advance();
+            let (book, print) = instrument.advance(Upset::default());
             assert!(
                 book.bid > instrument.listing.level / 2 && print.price < instrument.listing.level * 3 / 2
             );
             assert!(instrument.summary(UnixNanos(0)).low.is_some());
+            for (shift, print, spread) in [(-100_000, 0, 4_000), (0, 50_000, 0)] {
+                let upset = Upset { shift, print, spread, is_still: true };
+                let (book, print) = instrument.advance(upset);
+                assert!(
+                    book.bid > instrument.listing.level / 2 && print.price > instrument.listing.level / 2
+                );
+            }
         }
     }
 }

@@ -64,6 +64,10 @@ const SIMPLE: Names = Names {
 pub struct Upbit;
 
 impl Codec for Upbit {
+    fn replaces(&self) -> bool {
+        true
+    }
+
     /// All in one request, 10 KB at most: the pages do not say whether a second one adds to it or replaces it.
     fn subscribe(&mut self, wires: &[&str]) -> Vec<String> {
         if wires.is_empty() {

@@ -1,0 +1,224 @@
+//! What a client asks of `/prices` and `/prices/snapshot`: a request's parameters, understood.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use warp::http::StatusCode;
+
+use super::State;
+use super::params::{Params, near};
+use super::problem::{Problem, echo};
+use crate::catalogue::{Catalogue, SymbolId};
+use crate::fanout::MinChange;
+use crate::fields::{Field, FieldSet, UnknownField};
+
+const PARAMETERS: &[&str] = &[
+    "symbols",
+    "throttle",
+    "min_change",
+    "fields",
+    "mode",
+    "heartbeat",
+    "errors",
+    "strict",
+    "last_event_id",
+    "lastEventId",
+    "last-event-id",
+    "evs_last_event_id",
+];
+/// The names under which clients send a cursor in the query, in the order they are believed.
+const CURSORS: &[&str] = &["last_event_id", "lastEventId", "last-event-id", "evs_last_event_id"];
+const THROTTLE_MAX: Duration = Duration::from_secs(3600);
+/// Shorter wishes are raised to it: a heartbeat is for noticing silence, not for load.
+const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(300);
+/// Unknown symbols that get near misses with them.
+const SUGGESTED_MAX: usize = 10;
+
+/// A request's parameters, understood.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) symbols: Vec<SymbolId>,
+    /// Each name as it was asked for, and what it means.
+    pub(super) names: Vec<(String, SymbolId)>,
+    pub(super) rejected: Vec<Rejected>,
+    pub(super) throttle: Duration,
+    pub(super) min_change: Option<MinChange>,
+    pub(super) fields: FieldSet,
+    pub(super) heartbeat: Duration,
+    pub(super) errors_as_status: bool,
+    pub(super) cursor: Option<String>,
+}
+
+impl Asked {
+    pub(super) fn read(state: &State, params: &Params) -> Result<Self, Problem> {
+        params.check(PARAMETERS)?;
+        let throttle = params.duration("throttle", Duration::from_millis(1), THROTTLE_MAX)?;
+        let heartbeat = params.duration("heartbeat", Duration::from_secs(1), HEARTBEAT_MAX)?;
+        let heartbeat = heartbeat.map(|every| if every.is_zero() { every } else { every.max(HEARTBEAT_MIN) });
+        let errors_as_status = match params.one("errors")? {
+            None => false,
+            Some("status") => true,
+            Some(other) => return Err(Problem::bad_value("errors", other, "`status`")),
+        };
+        match params.one("mode")? {
+            None | Some("latest") => {}
+            Some(other) => {
+                return Err(Problem::bad_value("mode", other, "`latest`, the only mode of this version"));
+            }
+        }
+        let min_change = params.one("min_change")?.map(min_change).transpose()?;
+        let fields = fields(params)?;
+        // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
+        let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
+        let chosen = Chosen::read(state, params)?;
+        Ok(Self {
+            symbols: chosen.symbols,
+            names: chosen.names,
+            rejected: chosen.rejected,
+            throttle: throttle.unwrap_or(state.stream.throttle_default).max(state.stream.throttle_min),
+            min_change,
+            fields,
+            heartbeat: heartbeat.unwrap_or(state.stream.heartbeat),
+            errors_as_status,
+            cursor,
+        })
+    }
+}
+
+/// The fields that are asked for.
+pub(super) fn fields(params: &Params) -> Result<FieldSet, Problem> {
+    let text = params.all("fields").collect::<Vec<_>>().join(",");
+    if text.is_empty() {
+        return Ok(FieldSet::DEFAULT);
+    }
+    FieldSet::parse(&text).map_err(|UnknownField(name)| {
+        let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+        Problem::bad_value("fields", &name, names.join(", ")).suggesting(near(&name, &names))
+    })
+}
+
+fn min_change(text: &str) -> Result<MinChange, Problem> {
+    let number = |digits: &str| tickcast_feeds::number::parse_decimal(digits).ok().flatten();
+    let scaled = |digits: &str, per_unit: Decimal| number(digits).and_then(|n| n.checked_mul(per_unit));
+    let change = if let Some(percent) = text.strip_suffix('%') {
+        scaled(percent, Decimal::new(1, 2)).map(MinChange::Fraction)
+    } else if let Some(points) = text.strip_suffix("bp") {
+        scaled(points, Decimal::new(1, 4)).map(MinChange::Fraction)
+    } else {
+        number(text).map(MinChange::Amount)
+    };
+    let positive = |change: &MinChange| match change {
+        MinChange::Amount(value) | MinChange::Fraction(value) => *value > Decimal::ZERO,
+    };
+    let expected = "an amount above zero such as `0.5` (in the currency), `0.05%` or `10bp`";
+    change.filter(positive).ok_or_else(|| Problem::bad_value("min_change", text, expected))
+}
+
+/// The symbols of a request.
+pub(super) struct Chosen {
+    /// Each once, in the order asked.
+    pub(super) symbols: Vec<SymbolId>,
+    pub(super) names: Vec<(String, SymbolId)>,
+    pub(super) rejected: Vec<Rejected>,
+}
+
+impl Chosen {
+    /// Reads `symbols`, and `strict`. One bad symbol does not hurt the others.
+    pub(super) fn read(state: &State, params: &Params) -> Result<Self, Problem> {
+        let catalogue = state.catalogue();
+        let mut asked: Vec<&str> =
+            params.all("symbols").flat_map(|list| list.split(',')).map(str::trim).collect();
+        asked.retain(|name| !name.is_empty());
+        if asked.is_empty() {
+            let title = "No symbols were asked for";
+            let detail = "the parameter `symbols` is required; GET /symbols lists what there is";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "no-symbols", title, detail)
+                .about("symbols", "")
+                .expecting("a comma separated list such as `BTC,AAPL`, or `*` for all"));
+        }
+        let most = state.stream.symbols_max;
+        let all = if asked.contains(&"*") { catalogue.len() } else { 0 };
+        // Before any is looked up: a list of any length costs nothing.
+        if asked.len().max(all) > most {
+            return Err(too_many(asked.len().max(all), most));
+        }
+        let mut chosen = Self { symbols: Vec::new(), names: Vec::new(), rejected: Vec::new() };
+        let mut seen = (HashSet::new(), HashSet::new());
+        if all > 0 {
+            asked.retain(|name| *name != "*");
+            asked.push("*");
+        }
+        for name in asked {
+            if name == "*" {
+                for id in catalogue.ids() {
+                    chosen.follow(&catalogue.entry(id).symbol, id, &mut seen);
+                }
+            } else if let Some(id) = catalogue.find(name) {
+                chosen.follow(name, id, &mut seen);
+            } else {
+                chosen.reject(catalogue, name);
+            }
+        }
+        chosen.check(params.switch("strict")?)?;
+        Ok(chosen)
+    }
+
+    fn follow(
+        &mut self,
+        name: &str,
+        id: SymbolId,
+        (names, symbols): &mut (HashSet<String>, HashSet<SymbolId>),
+    ) {
+        if names.insert(name.to_owned()) {
+            self.names.push((name.to_owned(), id));
+        }
+        if symbols.insert(id) {
+            self.symbols.push(id);
+        }
+    }
+
+    fn reject(&mut self, catalogue: &Catalogue, name: &str) {
+        // Near misses cost a comparison with the whole catalogue.
+        let near = if self.rejected.len() < SUGGESTED_MAX { catalogue.suggestions(name) } else { Vec::new() };
+        let suggestions = near.into_iter().map(str::to_owned).collect();
+        self.rejected.push(Rejected { symbol: echo(name), code: "unknown_symbol", suggestions });
+    }
+
+    fn check(&self, strict: bool) -> Result<(), Problem> {
+        let Some(first) = self.rejected.first().filter(|_| strict || self.symbols.is_empty()) else {
+            return Ok(());
+        };
+        let name = &first.symbol;
+        let hint =
+            first.suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let title = "The symbol is not in the catalogue";
+        Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown-symbol",
+            title,
+            format!("unknown symbol `{name}`{hint}"),
+        )
+        .about("symbols", name)
+        .expecting("a symbol or alias that GET /symbols lists")
+        .suggesting(first.suggestions.clone()))
+    }
+}
+
+fn too_many(asked: usize, most: usize) -> Problem {
+    let detail = format!("{asked} symbols were asked for, and one stream has at most {most}");
+    let title = "Too many symbols for one stream";
+    Problem::new(StatusCode::BAD_REQUEST, "too-many-symbols", title, detail)
+        .about("symbols", &asked.to_string())
+        .expecting(format!("at most {most} (stream.symbols_max)"))
+}
+
+/// A name that is not followed.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Rejected {
+    symbol: String,
+    code: &'static str,
+    suggestions: Vec<String>,
+}
