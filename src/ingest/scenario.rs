@@ -143,6 +143,7 @@ impl Stage {
         part.pipeline.events(&mut events, now, |_| {});
         if part.was_lost && part.feed.state() == FeedState::Live {
             part.was_lost = false;
+            info!(venue = %part.venue, "the simulated feed is live again");
             // As after any loss: what was traded meanwhile is not known.
             let gaps = part.wires.len() as u64;
             self.metrics.gaps.get_or_create(&part.venue.into()).inc_by(gaps);

@@ -1,4 +1,4 @@
-//! Binance.US, the spot market for the United States: the streams and the language of [`binance`](super::binance)
+//! Binance.US, the spot market for the United States: the streams and the language of [`super::binance`]
 //! at another address, with a list of instruments and prices of its own.
 //!
 //! Facts without another source are from the venue's repository `binance-us-api-docs` of 2024-06.
