@@ -3,6 +3,7 @@
 //! A [`Source`] is fed by the ticks of one venue and decides what they may move; [`consolidate`] looks at all
 //! sources of a symbol and decides who makes the price.
 
+mod recent;
 mod source;
 
 use std::time::Instant;

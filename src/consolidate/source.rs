@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tickcast_feeds::hours::{self, Phase};
 use tickcast_feeds::{LastKind, Price, Quote, Size, Summary, Top, Trade, UnixNanos, Venue};
 
+use super::recent::Recent;
 use super::{Moment, Rule};
 use crate::config::StaleAfter;
 use crate::ticker::{self, Figures, Part, SourceView};
@@ -30,6 +31,7 @@ pub struct Source {
     pub(super) last: Option<Last>,
     /// Outside regular hours: it can make the price, and is never `last`.
     extended: Option<Last>,
+    recent: Recent,
     /// What it costs by this source, as judged last.
     pub(super) price: Option<Price>,
     pub(super) figures: Figures,
@@ -92,6 +94,7 @@ impl Source {
             top_event: None,
             last: None,
             extended: None,
+            recent: Recent::default(),
             price: None,
             figures: Figures::default(),
             trading_date: None,
@@ -120,6 +123,9 @@ impl Source {
         if trade.backfill {
             return Effect::Backfill;
         }
+        if self.recent.has_seen(trade) {
+            return Effect::Duplicate;
+        }
         let slot = match trade.moves.last {
             LastKind::Regular => &mut self.last,
             LastKind::Extended => &mut self.extended,
@@ -137,9 +143,6 @@ impl Source {
             let order = order(known.ts_event, last.ts_event).then_with(|| order(known.id, last.id));
             if order.is_gt() {
                 return Effect::Late;
-            }
-            if order.is_eq() && id.is_some() && known.id == id {
-                return Effect::Duplicate;
             }
         }
         *slot = Some(last);

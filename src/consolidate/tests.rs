@@ -202,6 +202,27 @@ fn a_duplicate_moves_nothing_and_keeps_nothing_fresh() {
 }
 
 #[test]
+fn m35_trades_sent_again_after_a_break_are_duplicates_and_new_ones_are_not() {
+    let mut desk = Desk::one();
+    let sent = ["50", "51", "52", "53"].map(|id| at(trade("100"), 1_000, id));
+    for trade in &sent {
+        assert_eq!(desk.give(0, trade), Effect::Taken);
+    }
+    for trade in &sent {
+        assert_eq!(desk.give(0, trade), Effect::Duplicate);
+    }
+    // The same id at another price, or without one, is another trade.
+    assert_eq!(desk.give(0, &at(trade("101"), 1_000, "53")), Effect::Taken);
+    desk.trade(0, "102").trade(0, "102").shows("102", "live");
+    assert_eq!(desk.give(0, &trade("102")), Effect::Taken);
+    // The window has an end: what is older than that is late, which moves nothing either.
+    for index in 0..40 {
+        assert_eq!(desk.give(0, &at(trade("103"), 2_000 + index, "60")), Effect::Taken);
+    }
+    assert_eq!(desk.give(0, &sent[0]), Effect::Late);
+}
+
+#[test]
 fn the_clock_never_blocks_a_trade_without_a_time() {
     let mut desk = Desk::one();
     desk.give(0, &at(trade("100"), 1_000, "50"));
