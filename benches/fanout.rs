@@ -3,7 +3,7 @@
 //!
 //! `in_process`: no socket; each iteration updates every followed symbol once and lets every stream take its
 //! flush. `sockets`: 1,000 real connections over loopback, server and clients in this process; each iteration
-//! updates one symbol and waits until all clients have it. Throughput counts delivered messages.
+//! updates one symbol, or ten, and waits until all clients have them. Throughput counts delivered messages.
 
 #![allow(
     missing_docs,
@@ -109,49 +109,54 @@ fn update(c: &mut Criterion) {
 fn sockets(c: &mut Criterion) {
     let mut group = c.benchmark_group("sockets");
     group.sample_size(20).measurement_time(Duration::from_secs(5));
-    group.throughput(Throughput::Elements(SOCKETS as u64));
+    for symbols in [1, 10] {
+        let events = (SOCKETS * symbols) as u64;
+        group.throughput(Throughput::Elements(events));
+        let list = (0..symbols).map(support::name).collect::<Vec<_>>().join(",");
 
-    let server = runtime();
-    let clients = runtime();
-    let mut service = Service::new(1);
-    service.tick(0);
-    let listener =
-        server.block_on(async { tickcast::http::server::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
-    let address = listener.local_addr().unwrap();
-    let hub = service.fanout.clone();
-    server.spawn(async move { hub.run().await });
-    server.spawn(tickcast::http::server::serve(listener, service.state.clone(), service.closing.clone()));
-    let got = clients.block_on(connect(address, "/prices?symbols=S000&throttle=0"));
-    wait(&got, 2 * SOCKETS as u64);
-    group.bench_function("tickcast", |b| {
-        b.iter(|| {
-            let before = got.load(Ordering::Acquire);
-            service.tick(0);
-            wait(&got, before + SOCKETS as u64);
+        let (server, clients) = (runtime(), runtime());
+        let mut service = Service::new(symbols);
+        (0..symbols).for_each(|symbol| service.tick(symbol));
+        let listener =
+            server.block_on(async { tickcast::http::server::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
+        let address = listener.local_addr().unwrap();
+        let hub = service.fanout.clone();
+        server.spawn(async move { hub.run().await });
+        server.spawn(tickcast::http::server::serve(listener, service.state.clone(), service.closing.clone()));
+        let got = clients.block_on(connect(address, &format!("/prices?symbols={list}&throttle=0")));
+        // `hello` and the snapshot of each symbol.
+        wait(&got, SOCKETS as u64 + events);
+        group.bench_function(BenchmarkId::new("tickcast", symbols), |b| {
+            b.iter(|| {
+                let before = got.load(Ordering::Acquire);
+                (0..symbols).for_each(|symbol| service.tick(symbol));
+                wait(&got, before + events);
+            });
         });
-    });
-    service.closing.cancel();
-    drop((server, clients));
+        service.closing.cancel();
+        drop((server, clients));
 
-    let server = runtime();
-    let clients = runtime();
-    let sender = textbook::channel(1024);
-    let listener = server.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    server.spawn(serve_textbook(listener, sender.clone()));
-    let got = clients.block_on(connect(address, "/prices?symbols=S000"));
-    while sender.receiver_count() < SOCKETS {
-        std::thread::yield_now();
+        let (server, clients) = (runtime(), runtime());
+        let sender = textbook::channel(1024);
+        let listener = server.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        server.spawn(serve_textbook(listener, sender.clone()));
+        let got = clients.block_on(connect(address, &format!("/prices?symbols={list}")));
+        while sender.receiver_count() < SOCKETS {
+            std::thread::yield_now();
+        }
+        let mut step = 0;
+        group.bench_function(BenchmarkId::new("textbook", symbols), |b| {
+            b.iter(|| {
+                let before = got.load(Ordering::Acquire);
+                for symbol in 0..symbols {
+                    step += 1;
+                    let _ = sender.send(textbook::update(symbol, step));
+                }
+                wait(&got, before + events);
+            });
+        });
     }
-    let mut step = 0;
-    group.bench_function("textbook", |b| {
-        b.iter(|| {
-            let before = got.load(Ordering::Acquire);
-            step += 1;
-            let _ = sender.send(textbook::update(0, step));
-            wait(&got, before + SOCKETS as u64);
-        });
-    });
     group.finish();
 }
 
