@@ -49,3 +49,7 @@ advisories:
 # The docs in a browser, private items included
 doc:
     cargo doc --workspace --no-deps --document-private-items --open
+
+# Fuzzes each codec for so many seconds; needs a nightly toolchain and cargo-fuzz
+fuzz seconds="90" *targets:
+    feeds/fuzz/run {{ seconds }} {{ targets }}
