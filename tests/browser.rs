@@ -228,7 +228,8 @@ fn m45_a_recording_played_ten_times_as_fast_reaches_a_page_digit_by_digit() {
          source.close();
          return log.filter(e => e.name === 'message').map(e => e.data);",
     );
-    for message in messages.as_array().unwrap() {
+    // A quick page is there before the first trade: its snapshot has no price yet, and nobody who made it.
+    for message in messages.as_array().unwrap().iter().filter(|message| !message["price"].is_null()) {
         assert_eq!(message["venue"], "coinbase");
         // Frames are text inside the recording's JSON, hence the backslashes.
         let written = format!(r#"\"price\":\"{}\""#, text(&message["price"]));
