@@ -155,9 +155,9 @@ async fn m22_m97_a_venue_that_accepts_and_hangs_up_is_asked_ever_more_slowly_for
     let distinct: std::collections::BTreeSet<_> = waits[10..].iter().collect();
     assert!(distinct.len() > 70, "jittered");
     let feed = rig.feed();
-    let error =
-        "the connection was cut: WebSocket protocol error: Connection reset without closing handshake";
-    assert_eq!(feed["last_error"], error);
+    // Whether a hang-up is met by the next read or the next write is up to the scheduler.
+    let error = feed["last_error"].as_str().unwrap();
+    assert!(error.starts_with("the connection was cut: "), "{error}");
     assert!(feed["reconnects"].as_u64().unwrap() >= 99, "{feed}");
     rig.stop().await;
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
