@@ -255,9 +255,7 @@ async fn watch(latest: Latest, feeds: Vec<Feed>, limits: Vec<(Venue, Duration)>)
         let now = clock::now();
         for feed in &feeds {
             let limit = limits.iter().find(|(venue, _)| *venue == feed.venue()).map(|(_, limit)| *limit);
-            let age = feed.last_tick().map(|at| now.at.saturating_duration_since(at));
-            let silent = age.zip(limit).is_some_and(|(age, limit)| age > limit);
-            if silent && feed.state() == FeedState::Live {
+            if limit.is_some_and(|limit| feed.has_gone_silent(limit, now)) {
                 warn!(venue = %feed.venue(), "no tick for too long");
                 feed.enter(FeedState::Silent);
                 latest.down(feed.venue(), &latest.catalogue().wires(feed.venue()), now);

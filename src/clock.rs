@@ -27,6 +27,11 @@ pub fn system() -> SystemTime {
     SystemTime::now()
 }
 
+/// Whole milliseconds, for messages.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Tokio's clock for rate limits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioClock;

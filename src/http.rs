@@ -188,7 +188,7 @@ fn json_body() -> impl Filter<Extract = (Result<Params, Problem>,), Error = Reje
         match tokio::time::timeout(BODY_TIME_MAX, collect(body)).await {
             Ok(Ok(bytes)) => Params::from_json(&bytes),
             Ok(Err(problem)) => Err(problem),
-            Err(_) => Err(body_problem(false)),
+            Err(_) => Err(body_too_slow()),
         }
     })
 }
@@ -198,25 +198,24 @@ async fn collect(body: impl warp::Stream<Item = Result<impl Buf, warp::Error>>) 
     let mut whole = BytesMut::new();
     while let Some(part) = std::future::poll_fn(|cx| body.as_mut().poll_next(cx)).await {
         // A body that breaks off is no body; its client is gone.
-        let mut part = part.map_err(|_| body_problem(false))?;
+        let mut part = part.map_err(|_| body_too_slow())?;
         if whole.len() + part.remaining() > BODY_BYTES_MAX {
-            return Err(body_problem(true));
+            return Err(body_too_large());
         }
         whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
     }
     Ok(whole.freeze())
 }
 
-/// A body that was too long or too slow.
-fn body_problem(too_long: bool) -> Problem {
-    if too_long {
-        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
-            .expecting(format!("at most {BODY_BYTES_MAX} bytes"))
-    } else {
-        let detail = format!("the body did not come whole within {} s", BODY_TIME_MAX.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow", detail)
-    }
+fn body_too_large() -> Problem {
+    let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
+        .expecting(format!("at most {BODY_BYTES_MAX} bytes"))
+}
+
+fn body_too_slow() -> Problem {
+    let detail = format!("the body did not come whole within {} s", BODY_TIME_MAX.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow", detail)
 }
 
 /// Makes a route of a function that answers or says what is wrong.

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tickcast_feeds::Venue;
+use tickcast_feeds::{UnixNanos, Venue};
 
 use crate::process;
 
@@ -123,6 +123,12 @@ impl From<Venue> for ByVenue {
     fn from(venue: Venue) -> Self {
         Self { venue: VenueLabel(venue) }
     }
+}
+
+/// For a histogram: a span of time, not a price.
+#[expect(clippy::cast_precision_loss, reason = "a span of days may lose nanoseconds")]
+pub fn in_seconds(span: UnixNanos) -> f64 {
+    span.0 as f64 / 1e9
 }
 
 /// From half a millisecond to a minute.

@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use tickcast_feeds::Price;
+use tickcast_feeds::{Price, UnixNanos};
 
 use super::Fanout;
 use super::encodings::Encoded;
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
+use crate::metrics::in_seconds;
 use crate::ticker::Status;
 
 /// How far a price must move before it is worth a message.
@@ -90,19 +91,13 @@ struct Look {
     version: u64,
     count: u64,
     encoded: Encoded,
-    /// Seconds from the frame to the message, where this look made it.
-    made_after: Option<f64>,
+    /// From the frame to the message, where this look made it.
+    made_after: Option<UnixNanos>,
 }
 
 /// The clock is read for streams with a `min_change` only: the others have no use for it.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// For a histogram: a duration, not a price.
-#[expect(clippy::cast_precision_loss, reason = "a delay of days may lose nanoseconds")]
-fn seconds(nanos: i64) -> f64 {
-    nanos.max(0) as f64 / 1e9
 }
 
 impl Pending {
@@ -164,7 +159,7 @@ impl Pending {
             if !first {
                 fanout.metrics.conflated.inc_by((count - before).saturating_sub(1));
                 if let Some(delay) = made_after {
-                    fanout.metrics.publish_delay.observe(delay);
+                    fanout.metrics.publish_delay.observe(in_seconds(delay));
                 }
             }
             self.followed[index].state = State::Sent { digest: encoded.digest };
@@ -183,7 +178,7 @@ impl Pending {
         fanout.latest.read(id, |view| {
             let (encoded, made) = fanout.encodings.get(id, entry, self.fields, view, fanout.epoch);
             let made_after =
-                made.zip(view.ticker.ts_recv).map(|(at, from)| seconds(at.0.saturating_sub(from.0)));
+                made.zip(view.ticker.ts_recv).map(|(at, from)| UnixNanos(at.0.saturating_sub(from.0).max(0)));
             Look { version: view.version, count: view.count, encoded, made_after }
         })
     }

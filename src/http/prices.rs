@@ -1,7 +1,5 @@
 //! `GET` and `POST /prices`: from a request's parameters to an open stream, or to what is wrong with them.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -17,7 +15,7 @@ use super::sse::{self, EventName};
 use super::stream::PriceStream;
 use super::{Answer, State, refusal};
 use crate::catalogue::{Catalogue, SymbolId};
-use crate::clock;
+use crate::clock::{self, millis};
 use crate::fanout::Wanted;
 use crate::fields::Field;
 
@@ -108,10 +106,6 @@ pub(super) fn stream_headers(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     // nginx holds a stream back without this (P1).
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The first event of a stream: what the client gets, and what of its wishes it doesn't.

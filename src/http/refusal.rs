@@ -9,9 +9,10 @@ use warp::http::{HeaderMap, HeaderName, StatusCode};
 
 use super::Answer;
 use super::limits::{Code, Refusal};
-use super::prices::{millis, stream_headers};
+use super::prices::stream_headers;
 use super::problem::Problem;
 use super::sse::{self, EventName};
+use crate::clock::millis;
 
 /// Whether this looks like a browser's EventSource, which no status but 200 can tell anything: it would be dead
 /// until the page is loaded again (P22).

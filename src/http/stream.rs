@@ -153,7 +153,7 @@ impl PriceStream {
 
     fn bye(&self) -> Bytes {
         let retry = jittered(self.state.stream.retry);
-        let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        let retry_ms = clock::millis(retry);
         let mut out = BytesMut::with_capacity(128);
         sse::retry(&mut out, retry_ms);
         sse::event(&mut out, EventName::Bye, &json!({ "reason": "draining", "retry_ms": retry_ms }), None);

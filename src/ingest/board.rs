@@ -264,6 +264,13 @@ impl Feed {
         self.lock().last_tick
     }
 
+    /// Whether it is ticking by its state, and has not ticked for longer than it may.
+    pub fn has_gone_silent(&self, silence_max: Duration, now: Moment) -> bool {
+        let inner = self.lock();
+        let age = inner.last_tick.map(|at| now.at.saturating_duration_since(at));
+        inner.state == FeedState::Live && age.is_some_and(|age| age > silence_max)
+    }
+
     pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.lock().counts);
     }
@@ -324,12 +331,12 @@ impl Feed {
             wanted: inner.wanted,
             acknowledged: inner.acknowledged,
             refused: inner.refused.clone(),
-            last_tick_age_ms: age.map(millis),
+            last_tick_age_ms: age.map(clock::millis),
             lag_ms: percentiles(&inner.lags),
             counts: inner.counts,
             next_attempt_ms: inner
                 .next_attempt
-                .map(|at| millis(at.saturating_duration_since(clock::now().at))),
+                .map(|at| clock::millis(at.saturating_duration_since(clock::now().at))),
             last_error: inner.last_error.clone(),
         }
     }
@@ -363,10 +370,6 @@ impl Counts {
         self.duplicates += other.duplicates;
         self.reconnects += other.reconnects;
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

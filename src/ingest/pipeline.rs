@@ -15,7 +15,7 @@ use super::board::{Feed, FeedState};
 use crate::config::{Key, Secret};
 use crate::consolidate::{Effect, Moment};
 use crate::latest::Latest;
-use crate::metrics::{ByKind, ByVenue, ByVenueReason, Metrics, VenueLabel};
+use crate::metrics::{ByKind, ByVenue, ByVenueReason, Metrics, VenueLabel, in_seconds};
 
 /// A venue time before this is no time: 2000-01-01T00:00:00Z.
 const TIME_MIN: UnixNanos = UnixNanos(946_684_800_000_000_000);
@@ -253,7 +253,7 @@ impl Counters {
                 let lag = live.map(|event| UnixNanos(now.wall.0.saturating_sub(event.0)));
                 feed.ticked(lag, now);
                 if let Some(lag) = lag {
-                    self.lag.observe(seconds(lag));
+                    self.lag.observe(in_seconds(lag));
                 }
             }
             Effect::Ineligible => {
@@ -285,12 +285,6 @@ fn ticked_wire<'e>(event: &'e Event<'_>) -> Option<&'e str> {
 fn is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
     let ahead = i64::try_from(TIME_AHEAD_MAX.as_nanos()).unwrap_or(i64::MAX);
     time >= TIME_MIN && time.0 <= now.0.saturating_add(ahead)
-}
-
-/// For a histogram: a duration, not a price.
-#[expect(clippy::cast_precision_loss, reason = "a lag of days may lose nanoseconds")]
-fn seconds(lag: UnixNanos) -> f64 {
-    lag.0 as f64 / 1e9
 }
 
 #[cfg(test)]

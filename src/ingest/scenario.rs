@@ -237,8 +237,7 @@ impl Part {
 
     /// Tells what has gone silent.
     fn watch(&self, silence_max: Duration, latest: &Latest, now: Moment) {
-        let age = self.feed.last_tick().map(|at| now.at.saturating_duration_since(at));
-        if self.feed.state() == FeedState::Live && age.is_some_and(|age| age > silence_max) {
+        if self.feed.has_gone_silent(silence_max, now) {
             warn!(venue = %self.venue, "no tick for too long");
             self.feed.enter(FeedState::Silent);
             latest.down(self.venue, &self.wires, now);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Cursor, Value, unescape};
 use crate::number::parse_decimal;
-use crate::{DecodeError, NumberError, Price, Side, Size, TradeId, UnixNanos};
+use crate::{DecodeError, NumberError, Price, Side, Size, Top, TradeId, UnixNanos};
 
 /// A field by its name, there or not. `null` is the same as not there.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +168,19 @@ impl<'f> Field<'f> {
     #[inline]
     pub(crate) fn nanos_if_any(self) -> Result<Option<UnixNanos>, DecodeError> {
         self.epoch(1)
+    }
+
+    /// Best bid, its size, best ask, its size, as the top of a book that a summary carries whole. `None` where it
+    /// does not have both sides; a side that is there and zero is empty.
+    #[inline]
+    pub(crate) fn top([bid, bid_size, ask, ask_size]: [Self; 4]) -> Result<Option<Top>, DecodeError> {
+        let top = Top {
+            bid: bid.price_if_any()?,
+            bid_size: bid_size.size_if_any()?,
+            ask: ask.price_if_any()?,
+            ask_size: ask_size.size_if_any()?,
+        };
+        Ok((bid.is_there() && ask.is_there()).then_some(top))
     }
 
     /// One side of a book, `[[price, size, …], …]` from the best on, as its best price and the size there. `None`

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::json::{Cursor, Field};
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Side, Summary, Top,
-    Trade, UnixNanos, Venue,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Side, Summary, Trade,
+    UnixNanos, Venue,
 };
 
 /// Facts about the socket.
@@ -252,12 +252,7 @@ fn ticker<'f>(cursor: &mut Cursor<'f>) -> Result<Event<'f>, DecodeError> {
         last_size: last_size.size_if_any()?,
         aggressor: None,
         id: id.id_if_any()?,
-        top: (bid.is_there() && ask.is_there()).then_some(Top {
-            bid: bid.price_if_any()?,
-            bid_size: bid_size.size_if_any()?,
-            ask: ask.price_if_any()?,
-            ask_size: ask_size.size_if_any()?,
-        }),
+        top: Field::top([bid, bid_size, ask, ask_size])?,
         open,
         high: high.price_if_any()?,
         low: low.price_if_any()?,

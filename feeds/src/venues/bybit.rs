@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::json::{Cursor, Field, JsonError};
 use crate::{
     Codec, DecodeError, Event, Events, Frame, LastKind, Moves, Pace, Pair, Ping, Profile, Quote, Side,
-    Summary, Top, Trade, TradeId, UnixNanos, Venue,
+    Summary, Trade, TradeId, UnixNanos, Venue,
 };
 
 /// Facts about the socket.
@@ -184,12 +184,7 @@ fn ticker<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), Dec
         last_size: None,
         aggressor: None,
         id: None,
-        top: (bid.is_there() && ask.is_there()).then_some(Top {
-            bid: bid.price_if_any()?,
-            bid_size: bid_size.size_if_any()?,
-            ask: ask.price_if_any()?,
-            ask_size: ask_size.size_if_any()?,
-        }),
+        top: Field::top([bid, bid_size, ask, ask_size])?,
         // The window rolls: its first price is the one of 24 h ago.
         open: prev_close,
         high: high.price_if_any()?,

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::json::Cursor;
+use crate::json::{Cursor, Field};
 use crate::trade_ids::TradeIds;
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Side, Summary, Top, Trade,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Side, Summary, Trade,
     UnixNanos, Venue,
 };
 
@@ -144,12 +144,7 @@ fn ticker<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), Dec
             "last_size",
         ])?;
     cursor.end()?;
-    let top = Top {
-        bid: bid.price_if_any()?,
-        bid_size: bid_size.size_if_any()?,
-        ask: ask.price_if_any()?,
-        ask_size: ask_size.size_if_any()?,
-    };
+    let top = Field::top([bid, bid_size, ask, ask_size])?;
     let open = open.price_if_any()?;
     events.push(Event::Summary(Summary {
         wire: wire.text()?,
@@ -158,7 +153,7 @@ fn ticker<'f>(mut cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), Dec
         // Here the side is the taker's, unlike in a match.
         aggressor: side.side_if_any()?,
         id: id.id_if_any()?,
-        top: (bid.is_there() && ask.is_there()).then_some(top),
+        top,
         open,
         high: high.price_if_any()?,
         low: low.price_if_any()?,

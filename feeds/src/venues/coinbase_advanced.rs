@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::json::Cursor;
+use crate::json::{Cursor, Field};
 use crate::trade_ids::TradeIds;
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Side, Summary, Top, Trade,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Side, Summary, Trade,
     TradeId, UnixNanos, Venue,
 };
 
@@ -155,12 +155,7 @@ fn tickers<'f>(cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), Decode
             last_size: None,
             aggressor: None,
             id: None,
-            top: (bid.is_there() && ask.is_there()).then_some(Top {
-                bid: bid.price_if_any()?,
-                bid_size: bid_size.size_if_any()?,
-                ask: ask.price_if_any()?,
-                ask_size: ask_size.size_if_any()?,
-            }),
+            top: Field::top([bid, bid_size, ask, ask_size])?,
             // The change comes as a rounded percentage only: no exact price can be had from that.
             open: None,
             high: high.price_if_any()?,

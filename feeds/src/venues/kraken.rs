@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::json::Cursor;
+use crate::json::{Cursor, Field};
 use crate::trade_ids::TradeIds;
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Summary, Top, Trade,
-    UnixNanos, Venue,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Summary, Trade, UnixNanos,
+    Venue,
 };
 
 /// Facts about the socket.
@@ -141,12 +141,7 @@ fn tickers<'f>(cursor: Cursor<'f>, events: &mut Events<'f>) -> Result<(), Decode
             aggressor: None,
             id: None,
             // A bid or ask of zero is nobody's.
-            top: (bid.is_there() && ask.is_there()).then_some(Top {
-                bid: bid.price_if_any()?,
-                bid_size: bid_size.size_if_any()?,
-                ask: ask.price_if_any()?,
-                ask_size: ask_size.size_if_any()?,
-            }),
+            top: Field::top([bid, bid_size, ask, ask_size])?,
             open,
             high: high.price_if_any()?,
             low: low.price_if_any()?,

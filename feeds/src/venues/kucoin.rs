@@ -219,21 +219,15 @@ fn classic_snapshot<'f>(row: &mut Cursor<'f>, events: &mut Events<'f>) -> Result
         "symbol",
         "vol",
     ])?;
-    let top = Top {
-        bid: bid.price_if_any()?,
-        bid_size: bid_size.size_if_any()?,
-        ask: ask.price_if_any()?,
-        ask_size: ask_size.size_if_any()?,
-    };
+    let top = Field::top([bid, bid_size, ask, ask_size])?;
     let open = open.price_if_any()?;
-    let is_whole = bid.is_there() && ask.is_there();
     events.push(Event::Summary(Summary {
         wire: wire.text()?,
         last: last.price_if_any()?,
         last_size: None,
         aggressor: None,
         id: None,
-        top: is_whole.then_some(top),
+        top,
         open,
         high: high.price_if_any()?,
         low: low.price_if_any()?,

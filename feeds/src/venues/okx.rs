@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::json::{Cursor, Field, JsonError};
 use crate::{
-    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Summary, Top, Trade,
+    Codec, DecodeError, Event, Events, Frame, Moves, Pace, Pair, Ping, Profile, Quote, Summary, Trade,
     UnixNanos, Venue,
 };
 
@@ -198,12 +198,7 @@ fn ticker<'f>(cursor: &mut Cursor<'f>, wire: Cow<'f, str>) -> Result<Event<'f>, 
         last_size: last_size.size_if_any()?,
         aggressor: None,
         id: None,
-        top: (bid.is_there() && ask.is_there()).then_some(Top {
-            bid: bid.price_if_any()?,
-            bid_size: bid_size.size_if_any()?,
-            ask: ask.price_if_any()?,
-            ask_size: ask_size.size_if_any()?,
-        }),
+        top: Field::top([bid, bid_size, ask, ask_size])?,
         open,
         high: high.price_if_any()?,
         low: low.price_if_any()?,
