@@ -1,8 +1,10 @@
 //! The routes, as a table one can read, and what they share.
 
 mod asked;
+mod body;
 pub mod cors;
 mod feeds;
+pub mod framing;
 pub mod limits;
 pub mod link;
 mod ops;
@@ -32,7 +34,6 @@ use crate::ingest::Board;
 use crate::metrics::{ByLimit, Metrics};
 use cors::Cors;
 use limits::Limits;
-use link::Link;
 use params::Params;
 use problem::Problem;
 use server::Peer;
@@ -93,16 +94,16 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let query = query();
 
     let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: State, caller, query: Result<Params, Problem>, probe| match query {
+        |state: State, caller: prices::Caller, query: Result<Params, Problem>, probe| match query {
             Ok(params) if probe => prices::probe(&state, &params),
-            Ok(params) => prices::open(&state, caller, &params, false),
+            Ok(params) => prices::open(&state, &caller, &params, false),
             Err(problem) => problem.answer(),
         },
     );
     let prices_by_body =
         exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).map(
-            |state: State, caller, body: Result<Params, Problem>| match body {
-                Ok(params) => prices::open(&state, caller, &params, true),
+            |state: State, caller: prices::Caller, body: Result<Params, Problem>| match body {
+                Ok(params) => prices::open(&state, &caller, &params, true),
                 Err(problem) => problem.answer(),
             },
         );
@@ -156,8 +157,7 @@ fn exactly(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> +
 fn caller() -> impl Filter<Extract = (prices::Caller,), Error = Rejection> + Clone {
     warp::header::headers_cloned()
         .and(warp::ext::get::<Peer>())
-        .and(warp::ext::get::<Link>())
-        .map(|headers: HeaderMap, peer, link| prices::Caller { headers, peer, link })
+        .map(|headers: HeaderMap, peer| prices::Caller { headers, peer })
 }
 
 fn probe() -> impl Filter<Extract = (bool,), Error = Infallible> + Copy {

@@ -147,7 +147,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let address = config.http.listen;
-        let listener = server::bind(address)
+        let listener = server::bind(address, config.http.shared_port)
             .map_err(|error| Failure::Run(format!("could not listen on {address}: {error}")))?;
         let stop = stop_signal().map_err(|error| Failure::Run(format!("no signals: {error}")))?;
         let address = listener.local_addr().unwrap_or(address);

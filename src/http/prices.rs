@@ -1,5 +1,7 @@
 //! `GET` and `POST /prices`: from a request's parameters to an open stream, or to what is wrong with them.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -8,7 +10,6 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::asked::{Asked, Rejected};
 use super::limits::{Slot, draining, jittered};
-use super::link::Link;
 use super::params::Params;
 use super::server::{Handover, Peer};
 use super::sse::{self, EventName};
@@ -23,11 +24,10 @@ use crate::fields::Field;
 pub(super) struct Caller {
     pub(super) headers: HeaderMap,
     pub(super) peer: Peer,
-    pub(super) link: Link,
 }
 
 /// Opens a stream, or says why not.
-pub(super) fn open(state: &State, caller: Caller, params: &Params, method_reads_status: bool) -> Answer {
+pub(super) fn open(state: &State, caller: &Caller, params: &Params, method_reads_status: bool) -> Answer {
     let asked = match Asked::read(state, params) {
         Ok(asked) => asked,
         Err(problem) => return problem.answer(),
@@ -47,7 +47,7 @@ pub(super) fn open(state: &State, caller: Caller, params: &Params, method_reads_
     };
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
-    stream(state, &asked, cursor, slot, caller.link)
+    stream(state, &asked, cursor, slot)
 }
 
 /// The head of what a request would be answered, without opening a stream: what a probe gets.
@@ -60,9 +60,9 @@ pub(super) fn probe(state: &State, params: &Params) -> Answer {
     answer
 }
 
-fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot, link: Link) -> Answer {
+fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Answer {
     let resume = cursor.and_then(|text| state.fanout.resume(text));
-    let subscription = state.fanout.subscribe(Wanted {
+    let place = state.fanout.place(Wanted {
         symbols: asked.symbols.clone(),
         fields: asked.fields,
         throttle: asked.throttle,
@@ -91,10 +91,9 @@ fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot, link: 
     };
     let mut opening = BytesMut::with_capacity(1024);
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
-    sse::event(&mut opening, EventName::Hello, &hello, Some(subscription.position()));
+    sse::event(&mut opening, EventName::Hello, &hello, Some(state.fanout.at(place.position())));
     let opening = opening.freeze();
-    let stream =
-        PriceStream::new(subscription, opening, asked.heartbeat, slot, state.clone(), link, &state.closing);
+    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, Arc::clone(&state.metrics));
     let mut answer = Answer::default();
     stream_headers(answer.headers_mut());
     answer.extensions_mut().insert(Handover::new(stream));

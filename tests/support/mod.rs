@@ -112,7 +112,7 @@ impl Node {
             http: Arc::new(config.http),
             closing: closing.clone(),
         };
-        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = server::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(server::serve(listener, state, closing.clone()));
         Self { address, latest, metrics, closing, pipeline }
@@ -193,7 +193,7 @@ pub struct App {
 
 impl App {
     pub fn start(config: Config, drive: Drive) -> Self {
-        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = server::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
