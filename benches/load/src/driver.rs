@@ -181,29 +181,28 @@ impl Driver {
         self.streams.iter().filter(|stream| stream.is_open()).count()
     }
 
-    /// Opens or closes streams until there are `count`, and waits for all response heads, for `patience` at most;
-    /// who has none by then is given up.
+    /// Opens or closes streams until there are `count`, those lost before among them, and waits for all response
+    /// heads, for `patience` at most; who has none by then is given up.
     pub fn open(&mut self, count: usize, patience: Duration) -> io::Result<Opened> {
         let start = Instant::now();
         let surplus = self.streams.drain(count.min(self.streams.len())..);
         self.pending -= surplus.filter(Stream::is_pending).count();
-        let mut started = self.streams.len();
-        let first = started;
         self.streams.resize_with(count, Stream::default);
+        let is_closed = |index: &usize| self.streams[*index].phase == Phase::Closed;
+        let closed: Vec<usize> = (0..count).filter(is_closed).collect();
+        let mut started = 0;
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        while started < count || self.pending > 0 {
+        while started < closed.len() || self.pending > 0 {
             let took = start.elapsed();
             if took > patience {
                 self.give_up();
                 break;
             }
             let room = self.plan.opening.saturating_sub(self.pending);
-            let until = count.min(started + room).min(first + self.plan.may_have_started(took));
-            while started < until {
-                self.connect(started);
-                started += 1;
-            }
-            let is_paced = self.plan.open_rate > 0.0 && started < count;
+            let until = closed.len().min(started + room).min(self.plan.may_have_started(took));
+            closed[started.min(until)..until].iter().for_each(|index| self.connect(*index));
+            started = started.max(until);
+            let is_paced = self.plan.open_rate > 0.0 && started < closed.len();
             self.turn(&mut events, Duration::from_millis(if is_paced { 1 } else { 20 }))?;
         }
         Ok(Opened { open: self.open_now(), took: start.elapsed() })

@@ -11,6 +11,9 @@ use crate::symbols;
 /// Cents around which all prices move.
 const LEVEL: u64 = 6_701_234;
 
+/// Ticks that are later than this are left out.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
 /// Symbols that change in turn, by the clock that the caller hands in.
 #[derive(Debug)]
 pub struct Market {
@@ -60,10 +63,12 @@ impl Market {
         self.gap.map(|_| self.next)
     }
 
-    /// The next tick, where it is due. What is late is made up for, so the rate holds on average.
+    /// The next tick, where it is due. What is late is made up for, so the rate holds on average; what is later than a
+    /// second is left out, so that a server soon recovers from what was too much for it.
     pub fn tick(&mut self, now: Instant, wall_us: u64) -> Option<Tick> {
         let gap = self.gap.filter(|_| self.next <= now)?;
-        self.next += gap;
+        let oldest = now.checked_sub(LATE_MAX).unwrap_or(now);
+        self.next = self.next.max(oldest) + gap;
         self.version += 1;
         let index = usize::try_from(self.version % self.symbols as u64).unwrap_or(0);
         let cents = LEVEL + self.version * 7919 % 1000;
@@ -123,6 +128,14 @@ mod tests {
         // The first one is due at once.
         assert_eq!(counts.iter().sum::<u32>(), 201);
         assert!(counts.iter().all(|count| (20..=21).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn what_is_later_than_a_second_is_left_out() {
+        let start = Instant::now();
+        let mut market = Market::new(1, 10.0, start);
+        let late = start + Duration::from_secs(60);
+        assert_eq!(std::iter::from_fn(|| market.tick(late, 5)).count(), 11);
     }
 
     #[test]
