@@ -2,75 +2,28 @@
 //!
 //! Closing resets the connection, so that no port waits out its time; see [`Plan::churn`] for the exception.
 
+mod plan;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use crate::counter::Tally;
 use crate::latency::Latency;
 use crate::machine::{self, Server};
 use crate::market::wall_us;
-use crate::symbols::Symbols;
+use crate::tally::Tally;
+pub use plan::Plan;
+use plan::whole;
 use stream::{Phase, Stream};
 
-/// Streams from one loopback address: well below the 64,512 ports it has, so that a free one is found at once.
-const STREAMS_PER_SOURCE: usize = 20_000;
 /// Most that one read takes. A read that fills it is followed by another.
 const READ_BYTES: usize = 256 << 10;
 const EVENTS_PER_TURN: usize = 1024;
 const RSS_EVERY: Duration = Duration::from_millis(250);
 const DESCRIPTORS_EVERY: Duration = Duration::from_millis(100);
-
-/// What to open, and how.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The server.
-    pub target: SocketAddr,
-    /// Path and query before `symbols=`, such as `/prices?`.
-    pub path: String,
-    /// The query after the symbols, such as `&throttle=0`.
-    pub query: String,
-    /// What each stream follows; `None` where `query` says it all.
-    pub symbols: Option<Symbols>,
-    /// One message in so many is timed.
-    pub sample: u64,
-    /// The first so many streams never read.
-    pub frozen: usize,
-    /// Receive buffer of those that never read, in bytes; `None` for the system's own.
-    pub frozen_buffer: Option<usize>,
-    /// Closes and opens so many streams a second during a window, every other close in the orderly way that
-    /// leaves a port waiting.
-    pub churn: f64,
-    /// Streams being opened at the same time, at most.
-    pub opening: usize,
-    /// Streams opened a second, at most; 0 for no limit.
-    pub open_rate: f64,
-    /// The first source address, as the last byte of 127.0.0.x, where the target is on loopback.
-    pub source: u8,
-}
-
-impl Plan {
-    /// How many streams may have been begun so long after the first.
-    fn may_have_started(&self, took: Duration) -> usize {
-        let is_limited = self.open_rate > 0.0;
-        if is_limited { whole(self.open_rate * took.as_secs_f64()) + 1 } else { usize::MAX / 2 }
-    }
-}
-
-/// The number without what is behind the point.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "rates are not negative, and what is too much is cut to the most"
-)]
-fn whole(number: f64) -> usize {
-    number as usize
-}
 
 /// What came of opening.
 #[derive(Clone, Copy, Debug)]
@@ -299,9 +252,8 @@ impl Driver {
     }
 
     fn connect(&mut self, index: usize) {
-        let frozen = index < self.plan.frozen;
-        let buffer = if frozen { self.plan.frozen_buffer } else { None };
-        match Stream::connect(self.plan.target, self.source(index), buffer) {
+        let buffer = self.plan.frozen_buffer.filter(|_| index < self.plan.frozen);
+        match Stream::connect(self.plan.target, self.plan.source_of(index), buffer) {
             Ok(mut stream) => {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 if let Some(socket) = &mut stream.socket
@@ -316,22 +268,10 @@ impl Driver {
         }
     }
 
-    /// Only loopback has addresses to choose from.
-    fn source(&self, index: usize) -> Option<Ipv4Addr> {
-        let IpAddr::V4(target) = self.plan.target.ip() else { return None };
-        let last = usize::from(self.plan.source) + index / STREAMS_PER_SOURCE;
-        target.is_loopback().then(|| Ipv4Addr::new(127, 0, 0, u8::try_from(last).unwrap_or(u8::MAX)))
-    }
-
     /// The connection is there, or failed: asks for the stream.
     fn request(&mut self, index: usize) {
-        let Plan { target, path, query, symbols, frozen, .. } = &self.plan;
-        let symbols = symbols.map_or_else(String::new, |symbols| format!("symbols={}", symbols.list(index)));
-        let request = format!(
-            "GET {path}{symbols}{query} HTTP/1.1\r\nhost: {target}\r\naccept: text/event-stream\r\n\
-             cache-control: no-cache\r\n\r\n"
-        );
-        let is_frozen = index < *frozen;
+        let request = self.plan.request(index);
+        let is_frozen = index < self.plan.frozen;
         let Stream { socket: Some(socket), phase, .. } = &mut self.streams[index] else { return };
         let outcome = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
         // A request is shorter than the empty send buffer of a new connection.

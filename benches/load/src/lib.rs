@@ -11,3 +11,4 @@ pub mod market;
 pub mod report;
 pub mod search;
 pub mod symbols;
+pub mod tally;

@@ -185,6 +185,98 @@ fn ratio(value: f64, by: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::Counter;
+    use crate::driver::Plan;
+    use crate::machine::Server;
+    use crate::tally::Tally;
+
+    const NOW: u64 = 5_000_000;
+
+    fn report(context: Context) -> Report {
+        let plan = Plan {
+            target: "127.0.0.1:1".parse().unwrap(),
+            path: String::new(),
+            query: String::new(),
+            symbols: None,
+            sample: 1,
+            frozen: 0,
+            frozen_buffer: None,
+            churn: 0.0,
+            opening: 1,
+            open_rate: 0.0,
+            source: 2,
+        };
+        let (mut counter, mut tally) = (Counter::default(), Tally::new(1, || NOW));
+        let mut text = "HTTP/1.1 200 OK\r\n\r\nevent: hello\ndata: {}\nid: 1.0\n\n".to_owned();
+        let stamp = NOW - 2_000;
+        for version in ["10", "12", "19"] {
+            text.extend(["data: {\"recv_us\":", &stamp.to_string(), "}\nid: 1.", version, "\n\n"]);
+        }
+        counter.feed(text.as_bytes(), &mut tally).unwrap();
+        let window = Window {
+            took: Duration::from_secs(2),
+            tally,
+            bytes: 600,
+            reads: 2,
+            messages: Some((1, 2)),
+            server_cpu: Duration::from_millis(500),
+            rss_kib: [1_400, 1_700, 1_500],
+            own_cpu: Duration::from_millis(200),
+            busy: Duration::from_millis(1_000),
+            cut: [Some(Duration::from_secs(1)), None],
+        };
+        let opened = Opened { open: 4, took: Duration::from_millis(500) };
+        Report::new(context, &Driver::new(plan, Server::default()).unwrap(), opened, &window)
+    }
+
+    #[test]
+    fn rates_and_costs_are_over_the_window_and_its_events() {
+        let report = report(Context {
+            streams_wanted: 4,
+            frozen: 1,
+            opened_now: 4,
+            rss_before_kib: Some(1_000),
+            offered_per_stream: Some(1.0),
+            has_one_symbol: true,
+        });
+        assert_eq!((report.events, report.messages, report.ticks_covered), (4, 3, Some(10)));
+        for (name, found, wanted) in [
+            ("events/s", Some(report.events_per_s), 2.0),
+            ("messages/s", Some(report.messages_per_s), 1.5),
+            ("ticks/s", report.ticks_covered_per_s, 5.0),
+            ("three readers were offered one a second", report.covered, 0.5),
+            ("events/read", report.events_per_read, 2.0),
+            ("bytes/event", report.bytes_per_event, 150.0),
+            ("connects/s", report.connects_per_s, 8.0),
+            ("p99", report.latency.p99_ms, 2.0),
+            ("server CPU", report.server_cpu_percent, 25.0),
+            ("CPU/event", report.server_cpu_us_per_event, 125_000.0),
+            ("CPU/tick", report.server_cpu_us_per_tick, 50_000.0),
+            ("own CPU", Some(report.load_cpu_percent), 10.0),
+            ("others' CPU", report.others_cpu_percent, 15.0),
+            ("RSS/stream", report.rss_per_stream_kib, 100.0),
+            ("first cut", report.frozen_first_cut_s, 1.0),
+        ] {
+            let found = found.unwrap_or(f64::NAN);
+            assert!((found - wanted).abs() <= wanted * 0.001, "{name}: {found} is not {wanted}");
+        }
+        assert_eq!((report.rss_max_kib, report.frozen_last_cut_s), (Some(1_700), None));
+    }
+
+    #[test]
+    fn of_a_server_that_is_not_known_no_cost_is_told() {
+        let report = report(Context {
+            streams_wanted: 4,
+            frozen: 0,
+            opened_now: 4,
+            rss_before_kib: None,
+            offered_per_stream: None,
+            has_one_symbol: false,
+        });
+        let numbers = [report.server_cpu_percent, report.others_cpu_percent, report.rss_per_stream_kib];
+        assert_eq!(numbers, [None; 3]);
+        assert_eq!((report.rss_connected_kib, report.ticks_covered, report.covered), (None, None, None));
+    }
 
     #[test]
     fn a_ratio_to_nothing_is_no_value() {
