@@ -14,6 +14,7 @@ use tickcast::commands::{check, decode};
 use tickcast::config::{self, Config};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
+use tickcast::process;
 use tickcast::recording;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
@@ -143,6 +144,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
     if let Some(listen) = args.listen {
         config.http.listen = listen;
     }
+    process::make_room(config.limits.streams_total);
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
     runtime.block_on(async {

@@ -16,6 +16,9 @@ use super::shelf::{Parcel, Shelf, Step};
 use super::{Fanout, Flush, Wanted};
 use crate::catalogue::SymbolId;
 
+/// Of the kernel's and the runtime's timers.
+const GRAIN: Duration = Duration::from_millis(1);
+
 /// A stream's place. It holds no queue: memory is bounded by its symbols.
 #[derive(Debug)]
 pub struct Place {
@@ -195,7 +198,10 @@ impl Place {
 
     fn flush(&mut self, parcel: Parcel, now: Instant) -> Flush {
         let Parcel { bytes, payload, messages, last, .. } = parcel;
-        self.window_end = (!self.throttle.is_zero()).then(|| now + self.throttle);
+        // Timers have a grain: what is late by less than that begins its window when it should have, so that a steady
+        // stream keeps its pace.
+        let begin = self.window_end.filter(|&end| now.saturating_duration_since(end) <= GRAIN).unwrap_or(now);
+        self.window_end = (!self.throttle.is_zero()).then(|| begin + self.throttle);
         self.slowed |= std::mem::take(&mut self.held);
         if self.budget.is_some() {
             self.owed = self.owed.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));

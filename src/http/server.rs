@@ -23,6 +23,7 @@ use tracing::{error, warn};
 
 pub(super) use connection::Handover;
 pub use connection::Peer;
+pub(crate) use listener::BACKLOG;
 pub use listener::bind;
 
 use super::State;
