@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use following::{Client, program};
-use page::Page;
+use page::{Page, Program};
 use relay::Relay;
 
 const VARIABLE: &str = "TICKCAST_TEST_CLIENTS";
@@ -110,6 +110,8 @@ async fn a_cut_line(client: &Client, habits: Habits) -> String {
 
     let (last_id, cut) = (prices.last_id.clone(), Instant::now());
     relay.cut();
+    // Now nothing more gets through.
+    streams_open(&node, 0).await;
     node.trade("ETH-USD", "2000.50");
     let back = relay.came(1).await.at - cut;
     kept(habits, RETRY / 2, back);
@@ -230,14 +232,17 @@ async fn a_wrong_request(client: &Client) -> String {
     format!("404: told after {}, not asked again", ms(closed.at - asked.at.min(closed.at)))
 }
 
+/// A page in Chromium, where one is to be had.
+async fn page(node: &Node) -> Option<Page> {
+    programs::need(VARIABLE, "clients in Chromium", Some(()))?;
+    // Whether there has to be a browser, it says itself.
+    Page::open(node.address).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p22_p27_p62_browsers_get_prices_and_come_back_with_event_source_and_with_fetch_event_source() {
-    if programs::need(VARIABLE, "clients in Chromium", Some(())).is_none() {
-        return;
-    }
     let node = Node::start("").await;
-    // Whether there has to be a browser, it says itself.
-    let Some(page) = Page::open(node.address).await else { return };
+    let Some(page) = page(&node).await else { return };
     let own = Habits { name: "Chromium EventSource", told: Told::Fault, waits: 100 };
     let library = Habits { name: "fetch-event-source", told: Told::Status, waits: 100 };
     let found = page.has_library.then(|| Client::FetchEventSource(page.clone()));
@@ -271,6 +276,67 @@ async fn p22_p27_p62_the_eventsource_client_of_rust_gets_prices_and_comes_back()
 async fn p22_p27_p62_curl_gets_prices_and_comes_back() {
     let Some(client) = programs::need(VARIABLE, "curl", Client::curl()) else { return };
     check(client, Habits { name: "curl", told: Told::Status, waits: 100 }).await;
+}
+
+async fn streams_open(node: &Node, count: i64) {
+    soon("the number of open streams", async {
+        while node.metrics.streams_open.get() != count {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p18_the_seventh_stream_of_a_browser_waits_until_another_ends() {
+    let node = Node::start("").await;
+    let Some(page) = page(&node).await else { return };
+    // The page's own origin has connections of its own.
+    let relay = Relay::start(node.address).await;
+    let url = relay.url("symbols=BTC");
+    let follow = || page.follow(Program::EventSource, &url);
+    let mut streams: Vec<_> = std::iter::repeat_with(follow).take(7).collect();
+    for stream in &mut streams[..6] {
+        stream.expect("hello").await;
+    }
+    let mut seventh = streams.pop().unwrap();
+    assert_eq!(node.metrics.streams_open.get(), 6);
+    let end = Instant::now();
+    streams.pop();
+    assert!(seventh.expect("hello").await.at > end);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p32_p33_fetch_event_source_without_its_options_leaves_with_its_tab_and_for_good_after_a_restart() {
+    let mut node = Node::start("[http]\ndrain_window = \"0s\"").await;
+    let Some(page) = page(&node).await else { return };
+    let library = page.has_library.then_some(());
+    let Some(()) = programs::need(VARIABLE, "npm's fetch-event-source", library) else { return };
+    node.trade("BTC-USD", "67012.30");
+    let relay = Relay::start(node.address).await;
+    let url = relay.url("symbols=BTC&fields=price");
+    let mut plain = page.follow(Program::Plain, &url);
+    plain.expect("hello").await;
+    assert_eq!(plain.expect("message").await.said(), "BTC=67012.30");
+    let mut ours = page.follow(Program::FetchEventSource, &url);
+    ours.expect("hello").await;
+    ours.expect("message").await;
+
+    page.hide(true);
+    streams_open(&node, 1).await;
+    node.trade("BTC-USD", "67013");
+    assert_eq!(ours.expect("message").await.said(), "BTC=67013");
+    page.hide(false);
+    assert_eq!(plain.expect("hello").await.data["resumed"], true);
+    assert_eq!(plain.expect("message").await.said(), "BTC=67013");
+
+    let asked = relay.count();
+    relay.hold();
+    node.closing.cancel();
+    plain.expect("bye").await;
+    assert_eq!(plain.expect("closed").await.data, "finished");
+    ours.expect("bye").await;
+    assert!(relay.came(asked).await.is_preflight(), "ours comes back");
 }
 
 /// A program without its shebang and its opening comment.

@@ -6,24 +6,30 @@ use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::following::{Following, Part, Seen, program};
 use crate::programs;
-use crate::support::soon;
 use crate::webdriver::Browser;
+
+/// One at a time is open, so this is some tests' time; what WebDriver itself waits for is told before.
+const BROWSER_MAX: Duration = Duration::from_secs(120);
 
 /// Which client the page runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Program {
     EventSource,
     FetchEventSource,
+    /// The same without its options.
+    Plain,
 }
 
 impl Program {
@@ -31,6 +37,7 @@ impl Program {
         match self {
             Self::EventSource => "event-source",
             Self::FetchEventSource => "fetch-event-source",
+            Self::Plain => "plain",
         }
     }
 }
@@ -94,7 +101,7 @@ impl Page {
         let (orders, given) = mpsc::unbounded_channel();
         let listeners = Listeners::default();
         let talk = tokio::spawn(talk(listener, given, Arc::clone(&listeners)));
-        if soon("a browser", is_ready).await.is_err() {
+        if timeout(BROWSER_MAX, is_ready).await.expect("a browser in time").is_err() {
             talk.abort();
             thread.join().unwrap();
             return None;
@@ -114,6 +121,13 @@ impl Page {
             let _ = orders.send(json!({ "key": key }));
         };
         Following::new(seen, Part::Page(Box::new(close)))
+    }
+}
+
+impl Page {
+    /// Lets the page believe that its tab is hidden, or shown again.
+    pub fn hide(&self, hidden: bool) {
+        self.orders.send(json!({ "hidden": hidden })).unwrap();
     }
 }
 
