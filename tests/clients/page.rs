@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use crate::following::{Following, Part, Seen, program};
 use crate::programs;
@@ -138,10 +139,22 @@ fn library() -> Option<Value> {
     Some(json!({ "./fetch": text("fetch.js")?, "./parse": text("parse.js")? }))
 }
 
+/// A browser may open more sockets than it then speaks on.
+async fn first_to_speak(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+    let mut sockets = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                sockets.spawn(accept_async(accepted.unwrap().0));
+            }
+            Some(Ok(Ok(page))) = sockets.join_next() => return page,
+        }
+    }
+}
+
 /// Passes orders to the page, and events to whom they are for.
 async fn talk(listener: TcpListener, mut orders: mpsc::UnboundedReceiver<Value>, listeners: Listeners) {
-    let (socket, _) = listener.accept().await.unwrap();
-    let mut page = accept_async(socket).await.unwrap();
+    let mut page = first_to_speak(&listener).await;
     loop {
         tokio::select! {
             order = orders.recv() => {
