@@ -70,7 +70,8 @@ fn in_process(c: &mut Criterion) {
                     (0..symbols).for_each(|symbol| service.tick(symbol));
                     shelf.begin();
                     for stream in &mut all {
-                        let Turn::Flush(flush) = stream.turn(&service.fanout, &mut shelf, Instant::now()) else {
+                        let Turn::Flush(flush) = stream.turn(&service.fanout, &mut shelf, Instant::now())
+                        else {
                             panic!("nothing to send")
                         };
                         assert_eq!(black_box(flush).messages, symbols);

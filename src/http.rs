@@ -89,12 +89,13 @@ const DASHBOARD_POLICY: &str =
 
 /// Every route of the service.
 pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone {
-    let state = warp::any().map(move || state.clone());
+    let state = Arc::new(state);
+    let state = warp::any().map(move || Arc::clone(&state));
     let get = |path: &'static str| exactly(path).and(warp::get());
     let query = query();
 
     let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: State, caller: prices::Caller, query: Result<Params, Problem>, probe| match query {
+        |state: Arc<State>, caller: prices::Caller, query: Result<Params, Problem>, probe| match query {
             Ok(params) if probe => prices::probe(&state, &params),
             Ok(params) => prices::open(&state, &caller, &params, false),
             Err(problem) => problem.answer(),
@@ -102,7 +103,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     );
     let prices_by_body =
         exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).map(
-            |state: State, caller: prices::Caller, body: Result<Params, Problem>| match body {
+            |state: Arc<State>, caller: prices::Caller, body: Result<Params, Problem>| match body {
                 Ok(params) => prices::open(&state, &caller, &params, true),
                 Err(problem) => problem.answer(),
             },
@@ -221,7 +222,7 @@ fn body_too_slow() -> Problem {
 /// Makes a route of a function that answers or says what is wrong.
 fn answered(
     route: fn(&State, &Params) -> Result<Answer, Problem>,
-) -> impl Fn(State, Result<Params, Problem>) -> Answer + Clone {
+) -> impl Fn(Arc<State>, Result<Params, Problem>) -> Answer + Clone {
     move |state, query| {
         query.and_then(|params| route(&state, &params)).unwrap_or_else(|problem| problem.answer())
     }

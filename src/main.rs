@@ -19,6 +19,7 @@ use tickcast::recording;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 /// Streams stock and crypto prices to browsers over server-sent events.
@@ -155,7 +156,14 @@ fn serve(args: Serve) -> Result<(), Failure> {
         let address = listener.local_addr().unwrap_or(address);
         // Whoever started us without looking at stdout can do without this line.
         let _ = writeln!(io::stdout(), "tickcast {} is at {}", env!("CARGO_PKG_VERSION"), url(address));
-        app::run(config, drive, listener, stop).await.map_err(|error| Failure::Run(error.to_string()))
+        // On a worker: from this thread each accepted connection would have to be passed to one.
+        let mut app = JoinSet::new();
+        app.spawn(app::run(config, drive, listener, stop));
+        match app.join_next().await {
+            Some(Ok(ended)) => ended.map_err(|error| Failure::Run(error.to_string())),
+            Some(Err(panicked)) => Err(Failure::Run(panicked.to_string())),
+            None => Ok(()),
+        }
     })
 }
 

@@ -1,6 +1,8 @@
 //! The two ways a stream's bytes may go, through hyper's body or straight to the socket: the same bytes, and the same
 //! care for clients that do not read.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod support;
 
 use std::net::SocketAddr;

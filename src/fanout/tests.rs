@@ -599,7 +599,7 @@ proptest::proptest! {
             let symbols = if stream < 4 { desk.latest.catalogue().ids().collect() } else { vec![SymbolId(1), SymbolId(0)] };
             let resume = if stream == resumed { desk.fanout.resume("7f3a.1") } else { None };
             let min_change = (stream == 3).then_some(MinChange::Amount(Decimal::ONE));
-            Wanted { symbols, resume, min_change, ..desk.wanted() }
+            Wanted { symbols, min_change, resume, ..desk.wanted() }
         };
         let places = || (0..6).map(|stream| desk.fanout.place(wanted(stream))).collect::<Vec<_>>();
         let (mut together, mut apart) = (places(), places());
@@ -607,7 +607,7 @@ proptest::proptest! {
         for step in steps {
             match step {
                 Step::Set { symbol, price } => desk.set(symbol, &price.to_string()),
-                Step::Halt { symbol } => desk.halt(symbol, desk.latest.version(SymbolId(symbol)) % 2 == 0),
+                Step::Halt { symbol } => desk.halt(symbol, desk.latest.version(SymbolId(symbol)).is_multiple_of(2)),
                 // What changed is seen by steps that are made from now on only.
                 Step::Round => shelf.begin(),
                 Step::Turn { stream } => {
