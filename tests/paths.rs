@@ -6,7 +6,7 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 use support::{Node, config, soon};
@@ -15,6 +15,7 @@ use tickcast::recording::{Direction, Recording};
 use tickcast_feeds::{Event, Events, Venue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// A small recording of Coinbase's, which names its instruments as the simulator does.
 const RECORDING: &[u8] = include_bytes!("browser/coinbase.jsonl");
