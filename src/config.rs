@@ -80,6 +80,9 @@ pub struct Stream {
     pub stall_max: Duration,
     /// Symbols on one stream. 1 to 1,000,000. Default: 1,000.
     pub symbols_max: usize,
+    /// Trades kept of each symbol that streams of mode `ticks` follow: what such a stream may be behind before it has a
+    /// gap. About a KiB each. 1 to 1,000,000. Default: 256.
+    pub history: usize,
     /// Middle of the jittered time after which clients are told to reconnect. 10 ms to 1 h. Default: 2 s.
     pub retry: Duration,
 }
@@ -194,6 +197,7 @@ impl Stream {
             max_silence: section.get("max_silence", default.max_silence, duration(LEAST..=DAY)),
             stall_max: section.get("stall_max", default.stall_max, duration(LEAST..=HOUR)),
             symbols_max: section.get("symbols_max", default.symbols_max, whole(1..=1_000_000)),
+            history: section.get("history", default.history, whole(1..=1_000_000)),
             retry: section.get("retry", default.retry, duration(LEAST..=HOUR)),
         }
     }
@@ -208,6 +212,7 @@ impl Default for Stream {
             max_silence: Duration::from_secs(30),
             stall_max: Duration::from_secs(30),
             symbols_max: 1000,
+            history: 256,
             retry: Duration::from_secs(2),
         }
     }

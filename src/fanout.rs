@@ -15,6 +15,7 @@ mod min_change;
 mod place;
 mod shelf;
 mod subscription;
+mod ticks;
 mod waiting;
 
 use std::sync::Arc;
@@ -24,7 +25,8 @@ pub use budget::Budget;
 pub use min_change::MinChange;
 pub use place::{Place, Turn, Wait};
 pub use shelf::Shelf;
-pub use subscription::{Flush, Subscription, Waiter, Wanted};
+pub use subscription::{Flush, Mode, Subscription, Waiter, Wanted};
+pub use ticks::From;
 pub use waiting::{Places, Waiting};
 
 use tokio::time::Instant;
@@ -93,6 +95,13 @@ impl Fanout {
         let cursor: Cursor = text.parse().ok()?;
         let reached = (1..=self.latest.committed()).contains(&cursor.version);
         (cursor.epoch == self.epoch && reached).then_some(cursor)
+    }
+
+    /// Where a stream of trades goes on for a client with this cursor.
+    pub fn resume_ticks(&self, text: &str) -> From {
+        let reached =
+            |cursor: &Cursor| cursor.epoch == self.epoch && cursor.version <= self.latest.committed();
+        text.parse().ok().filter(reached).map_or(From::Unknown, |cursor| From::Version(cursor.version))
     }
 
     /// The cursor of a version of this run.

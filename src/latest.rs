@@ -1,13 +1,18 @@
 //! The newest of every symbol: what each source said last, the ticker made of it, and the version at which
 //! each field changed. The one map that tasks share.
 
+mod history;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+pub use history::{Entry as HistoryEntry, Missed, Past, Print};
 use rustc_hash::FxBuildHasher;
-use tickcast_feeds::{Event, Venue, hours};
+use smallvec::SmallVec;
+use tickcast_feeds::{Event, Trade, Venue, hours};
+use tokio::time::Instant;
 
 use crate::catalogue::{Catalogue, Entry, SourceRef, SymbolId};
 use crate::config::Class;
@@ -15,6 +20,11 @@ use crate::consolidate::{self, Effect, Moment, Rule, Source};
 use crate::fanout::Bells;
 use crate::fields::Changes;
 use crate::ticker::{Session, Ticker};
+use history::History;
+
+/// The history of a symbol's trades is kept so long after its last follower left: who lost its connection comes back
+/// within this, or for something else.
+const HISTORY_KEPT: Duration = Duration::from_secs(300);
 
 /// The newest [`Ticker`] of each symbol. Every clone is the same store.
 ///
@@ -50,6 +60,8 @@ struct Row {
     changes: Changes,
     version: u64,
     count: u64,
+    /// Its newest trades, while somebody follows them.
+    history: Option<Box<History>>,
 }
 
 /// A look at one symbol.
@@ -113,8 +125,10 @@ impl Latest {
         now: Moment,
         mut told: impl FnMut(&Event<'_>, Effect),
     ) {
-        self.change(source.symbol, now, |row| {
+        let mut prints = SmallVec::new();
+        self.change_with(source.symbol, now, &mut prints, |row, prints| {
             let Some(place) = row.places.get(source.index).copied().flatten() else { return false };
+            let records = row.history.is_some();
             let state = &mut row.sources[place];
             let mut moved = false;
             for event in events {
@@ -128,6 +142,12 @@ impl Latest {
                     }
                     _ => continue,
                 };
+                if let Event::Trade(trade) = event
+                    && effect == Effect::Taken
+                    && records
+                {
+                    prints.push((state.venue(), trade));
+                }
                 // A print that sets no last price may still widen the day's range.
                 moved |= matches!(effect, Effect::Taken | Effect::Ineligible);
                 told(event, effect);
@@ -146,8 +166,59 @@ impl Latest {
                     row.sources[place].up(false);
                     true
                 });
+                self.missed(source.symbol, Missed { venue, trades: None });
             }
         }
+    }
+
+    /// Notes that a venue made trades of an instrument that we have not seen.
+    pub fn gap(&self, venue: Venue, wire: &str, trades: Option<u64>) {
+        for source in self.shared.catalogue.sources(venue, wire) {
+            self.missed(source.symbol, Missed { venue, trades });
+        }
+    }
+
+    fn missed(&self, id: SymbolId, missed: Missed) {
+        let shared = &*self.shared;
+        let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = shared.committed.load(Ordering::Relaxed) + 1;
+        let is_kept = shared.rows.get_mut(&id).is_some_and(|mut row| {
+            row.history.as_mut().map(|history| history.missed(version, missed)).is_some()
+        });
+        if is_kept {
+            shared.commit(id, version);
+        }
+        drop(guard);
+        if is_kept {
+            shared.bells.ring(id);
+        }
+    }
+
+    /// Keeps the trades of a symbol from now on, at most so many of the newest, and those that are kept already.
+    /// Returns the version from which on a new follower finds all of them.
+    pub fn follow_trades(&self, id: SymbolId, most: usize) -> u64 {
+        let shared = &*self.shared;
+        // No trade comes between the look at the version and the begin of the history.
+        let _guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let committed = shared.committed.load(Ordering::Relaxed);
+        if let Some(mut row) = shared.rows.get_mut(&id) {
+            row.history.get_or_insert_with(|| Box::new(History::new(committed, most))).follow();
+        }
+        committed
+    }
+
+    /// One follower of a symbol's trades has left.
+    pub fn unfollow_trades(&self, id: SymbolId) {
+        if let Some(history) = self.shared.rows.get_mut(&id).as_mut().and_then(|row| row.history.as_mut()) {
+            history.unfollow(Instant::now());
+        }
+    }
+
+    /// The trades of a symbol after one version, up to another; at most so many, the oldest first.
+    pub fn trades(&self, id: SymbolId, after: u64, through: u64, most: usize) -> Past {
+        let row = self.shared.rows.get(&id);
+        let history = row.as_ref().and_then(|row| row.history.as_ref());
+        history.map(|history| history.between(after, through, most)).unwrap_or_default()
     }
 
     /// Forgets what a venue's sources said: a recording that starts again is older than its own end. Prices stay
@@ -178,29 +249,54 @@ impl Latest {
     /// second.
     pub fn sweep(&self, now: Moment) {
         for id in self.shared.catalogue.ids() {
-            self.change(id, now, |_| true);
+            self.change(id, now, |row| {
+                row.forget(now);
+                true
+            });
         }
     }
 
     /// Changes a row; where its ticker differs after that, gives it the next version and rings.
     fn change(&self, id: SymbolId, now: Moment, alter: impl FnOnce(&mut Row) -> bool) {
+        self.change_with(id, now, &mut SmallVec::new(), |row, _| alter(row));
+    }
+
+    /// The same, where trades may come along that somebody follows: each gets a version of its own.
+    fn change_with<'t>(
+        &self,
+        id: SymbolId,
+        now: Moment,
+        prints: &mut SmallVec<[(Venue, &'t Trade<'t>); 4]>,
+        alter: impl FnOnce(&mut Row, &mut SmallVec<[(Venue, &'t Trade<'t>); 4]>) -> bool,
+    ) {
         let shared = &*self.shared;
         // Nothing panics under this lock that leaves a row half-made: the ticker is replaced as a whole.
         let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = shared.committed.load(Ordering::Relaxed) + 1;
-        let changed = shared.rows.get_mut(&id).is_some_and(|mut row| {
+        let committed = shared.committed.load(Ordering::Relaxed);
+        let version = shared.rows.get_mut(&id).and_then(|mut row| {
             row.enter(now);
-            alter(&mut row) && row.consolidate(version, now)
+            let altered = alter(&mut row, prints);
+            let version = committed + (prints.len() as u64).max(1);
+            let differs = altered && row.consolidate(version, now);
+            row.record(committed, prints, now);
+            (differs || !prints.is_empty()).then_some(version)
         });
-        if changed {
-            // In this order: who reads `committed` and then finds a symbol's version unmoved has missed nothing.
-            shared.versions[id.0 as usize].store(version, Ordering::SeqCst);
-            shared.committed.store(version, Ordering::SeqCst);
+        if let Some(version) = version {
+            shared.commit(id, version);
         }
         drop(guard);
-        if changed {
+        if version.is_some() {
             shared.bells.ring(id);
         }
+    }
+}
+
+impl Shared {
+    /// Makes a symbol's change known. To be called under the lock.
+    fn commit(&self, id: SymbolId, version: u64) {
+        // In this order: who reads `committed` and then finds a symbol's version unmoved has missed nothing.
+        self.versions[id.0 as usize].store(version, Ordering::SeqCst);
+        self.committed.store(version, Ordering::SeqCst);
     }
 }
 
@@ -228,6 +324,23 @@ impl Row {
             changes: Changes::all_at(0),
             version: 0,
             count: 0,
+            history: None,
+        }
+    }
+
+    /// Keeps trades for whoever follows them, each with the next version.
+    fn record(&mut self, committed: u64, prints: &[(Venue, &Trade<'_>)], now: Moment) {
+        let Some(history) = &mut self.history else { return };
+        for (version, (venue, trade)) in (committed + 1..).zip(prints) {
+            history.trade(version, *venue, trade, &self.ticker, now);
+        }
+    }
+
+    /// Lets go of a history that nobody came back for.
+    fn forget(&mut self, now: Moment) {
+        let left_at = self.history.as_ref().and_then(|history| history.left_at());
+        if left_at.is_some_and(|at| now.at.saturating_duration_since(at.into_std()) > HISTORY_KEPT) {
+            self.history = None;
         }
     }
 

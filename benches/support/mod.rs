@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tickcast::catalogue::{Catalogue, SymbolId};
 use tickcast::config::{self, Config};
-use tickcast::fanout::{Bells, Fanout, Wanted};
+use tickcast::fanout::{Bells, Fanout, Mode, Wanted};
 use tickcast::fields::FieldSet;
 use tickcast::http::sse::Epoch;
 use tickcast::http::{State, cors::Cors, limits::Limits};
@@ -63,6 +63,7 @@ impl Service {
         Wanted {
             symbols: symbols.map(|index| SymbolId(u32::try_from(index).unwrap())).collect(),
             fields: FieldSet::DEFAULT,
+            mode: Mode::Latest,
             throttle: Duration::ZERO,
             min_change: None,
             max_silence: Duration::from_secs(30),

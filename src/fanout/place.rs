@@ -13,7 +13,8 @@ use super::encodings::Message;
 use super::known::{Found, Known, Messages};
 use super::min_change::Withheld;
 use super::shelf::{Parcel, Shelf, Step};
-use super::{Fanout, Flush, Wanted};
+use super::ticks::Ticks;
+use super::{Fanout, Flush, Mode, Wanted};
 use crate::catalogue::SymbolId;
 
 /// Of the kernel's and the runtime's timers.
@@ -23,8 +24,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Place {
     choice: Choice,
-    known: Arc<Known>,
-    withheld: Option<Box<Withheld>>,
+    sent: Sent,
     throttle: Duration,
     /// The window of the last flush: none before this.
     window_end: Option<Instant>,
@@ -37,6 +37,15 @@ pub struct Place {
     held: bool,
     /// A flush had to wait for the budget.
     slowed: bool,
+}
+
+/// What the client was sent.
+#[derive(Debug)]
+enum Sent {
+    /// The newest of each symbol.
+    Latest { known: Arc<Known>, withheld: Option<Box<Withheld>> },
+    /// Every trade.
+    Ticks(Box<Ticks>),
 }
 
 /// What a stream's turn comes to.
@@ -63,15 +72,25 @@ pub struct Wait {
 impl Place {
     pub(super) fn new(fanout: &Fanout, wanted: Wanted, now: Instant) -> Self {
         let since = wanted.since();
-        let Wanted { symbols, fields, throttle, min_change, max_silence, budget, .. } = wanted;
-        let withheld = min_change.map(|least| Withheld::new(least, max_silence, symbols.len(), now));
+        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, .. } = wanted;
+        let (sent, position) = match mode {
+            Mode::Latest => {
+                let withheld = min_change.map(|least| Withheld::new(least, max_silence, symbols.len(), now));
+                let known = Arc::new(Known::new(symbols.len(), since));
+                (Sent::Latest { known, withheld: withheld.map(Box::new) }, since.unwrap_or(0))
+            }
+            Mode::Ticks { from, history } => {
+                let ticks = Ticks::new(fanout, &symbols, from, history);
+                let position = ticks.through();
+                (Sent::Ticks(Box::new(ticks)), position)
+            }
+        };
         Self {
             choice: fanout.choices.choose(&symbols, fields),
-            known: Arc::new(Known::new(symbols.len(), since)),
-            withheld: withheld.map(Box::new),
+            sent,
             throttle,
             window_end: None,
-            position: since.unwrap_or(0),
+            position,
             budget,
             owed: 0,
             held: false,
@@ -100,7 +119,10 @@ impl Place {
 
     /// Whether any symbol has changed since the last flush. Does not count what is withheld.
     pub fn is_behind(&self, fanout: &Fanout) -> bool {
-        self.known.any(&self.choice, fanout)
+        match &self.sent {
+            Sent::Latest { known, .. } => known.any(&self.choice, fanout),
+            Sent::Ticks(ticks) => ticks.is_behind(),
+        }
     }
 
     /// Whether a flush had to wait for its client's budget of messages.
@@ -134,7 +156,10 @@ impl Place {
             Ok(None) => {
                 // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
                 (self.window_end, self.held) = (None, false);
-                let until = self.withheld.as_ref().and_then(|withheld| withheld.until());
+                let until = match &self.sent {
+                    Sent::Latest { withheld: Some(withheld), .. } => withheld.until(),
+                    _ => None,
+                };
                 Turn::Wait(Wait { until, change: true })
             }
         }
@@ -146,54 +171,33 @@ impl Place {
         shelf: &mut Shelf,
         now: Instant,
     ) -> Result<Option<Parcel>, Unfinished> {
-        let shares = self.withheld.is_none() && self.choice.is_shared();
-        let from = self.known.place().filter(|_| shares);
+        let Self { choice, sent, position, .. } = self;
+        let (known, withheld) = match sent {
+            Sent::Ticks(ticks) => return Ok(ticks.take(choice, fanout, shelf)),
+            Sent::Latest { known, withheld } => (known, withheld),
+        };
+        let shares = withheld.is_none() && choice.is_shared();
+        let from = known.place().filter(|_| shares);
         if from.is_some()
-            && let Some(step) = shelf.step(&self.choice, &self.known)
+            && let Some(step) = shelf.step(choice, known)
         {
-            self.known = step.known;
+            *known = step.known;
             return Ok(step.parcel);
         }
-        if Arc::get_mut(&mut self.known).is_none() {
-            self.known = Arc::new(self.known.copy());
+        if Arc::get_mut(known).is_none() {
+            *known = Arc::new(known.copy());
         }
-        let known = Arc::get_mut(&mut self.known).expect("it was made just now");
-        let fields = self.choice.fields;
-        let found =
-            known.take(&self.choice, fanout, &mut self.withheld, now, |id| shelf.look(fanout, id, fields));
-        let parcel = match found {
-            Found::Messages { messages, conflated } => Some(self.parcel(shelf, &messages, conflated)),
+        let own = Arc::get_mut(known).expect("it was made just now");
+        let fields = choice.fields;
+        let parcel = match own.take(choice, fanout, withheld, now, |id| shelf.look(fanout, id, fields)) {
+            Found::Messages { messages, conflated } => Some(parcel(shelf, *position, &messages, conflated)),
             Found::Nothing => None,
             Found::Unfinished => return Err(Unfinished),
         };
         if let Some(from) = from {
-            shelf.keep(&self.choice, from, Step { known: Arc::clone(&self.known), parcel: parcel.clone() });
+            shelf.keep(choice, from, Step { known: Arc::clone(known), parcel: parcel.clone() });
         }
         Ok(parcel)
-    }
-
-    fn parcel(&self, shelf: &Shelf, messages: &Messages, conflated: u64) -> Parcel {
-        let bytes = |message: &Message| {
-            if self.moves(message.version) { message.block().len() } else { message.data().len() + 1 }
-        };
-        let payload = messages.iter().map(|message| bytes(message)).sum();
-        let framed = shelf.framing().piece(payload, |out| {
-            for message in messages {
-                if self.moves(message.version) {
-                    out.put_slice(message.block());
-                } else {
-                    out.put_slice(message.data());
-                    out.put_u8(b'\n');
-                }
-            }
-        });
-        let last = messages.last().map_or(0, |message| message.version);
-        Parcel { bytes: framed, payload, messages: messages.len(), conflated, last }
-    }
-
-    /// Whether a message's id may be shown: it must not take the cursor back.
-    fn moves(&self, version: u64) -> bool {
-        version >= self.position
     }
 
     fn flush(&mut self, parcel: Parcel, now: Instant) -> Flush {
@@ -213,3 +217,25 @@ impl Place {
 
 /// Whatever there is, is just being written.
 struct Unfinished;
+
+/// Messages as one piece. `position` is the version of the client's last id: where a message is older, its id is left
+/// out, since it would take the client's cursor back.
+fn parcel(shelf: &Shelf, position: u64, messages: &Messages, conflated: u64) -> Parcel {
+    let moves = |message: &Message| message.version >= position;
+    let bytes = |message: &Message| {
+        if moves(message) { message.block().len() } else { message.data().len() + 1 }
+    };
+    let payload = messages.iter().map(|message| bytes(message)).sum();
+    let framed = shelf.framing().piece(payload, |out| {
+        for message in messages {
+            if moves(message) {
+                out.put_slice(message.block());
+            } else {
+                out.put_slice(message.data());
+                out.put_u8(b'\n');
+            }
+        }
+    });
+    let last = messages.last().map_or(0, |message| message.version);
+    Parcel { bytes: framed, payload, messages: messages.len(), conflated, last }
+}

@@ -12,6 +12,7 @@ use super::budget::Budget;
 use super::ear::Ear;
 use super::place::{Place, Turn, Wait};
 use super::shelf::Shelf;
+use super::ticks::From;
 use super::{Fanout, MinChange};
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
@@ -25,6 +26,8 @@ pub struct Wanted {
     pub symbols: Vec<SymbolId>,
     /// Which fields.
     pub fields: FieldSet,
+    /// The newest only, or every trade.
+    pub mode: Mode,
     /// The least time between two flushes. Zero: whenever something changed and the last flush was taken.
     pub throttle: Duration,
     /// How far a price must move to be worth a message.
@@ -35,6 +38,20 @@ pub struct Wanted {
     pub resume: Option<Cursor>,
     /// The messages that its client may be sent; `None` is without a limit.
     pub budget: Option<Arc<Budget>>,
+}
+
+/// What a stream sends of each symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Its newest state.
+    Latest,
+    /// Every trade. `throttle`, `min_change` and `resume` say nothing to it.
+    Ticks {
+        /// Where to begin.
+        from: From,
+        /// Trades kept of a symbol that nobody has followed yet.
+        history: usize,
+    },
 }
 
 impl Wanted {

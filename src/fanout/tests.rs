@@ -77,6 +77,7 @@ impl Desk {
         Wanted {
             symbols: self.latest.catalogue().ids().collect(),
             fields: FieldSet::parse("price").expect("a field"),
+            mode: Mode::Latest,
             throttle: Duration::ZERO,
             min_change: None,
             max_silence: Duration::from_secs(30),

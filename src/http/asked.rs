@@ -47,6 +47,8 @@ pub(super) struct Asked {
     pub(super) throttle: Duration,
     pub(super) min_change: Option<MinChange>,
     pub(super) fields: FieldSet,
+    /// Mode `ticks`.
+    pub(super) every_trade: bool,
     pub(super) heartbeat: Duration,
     pub(super) errors_as_status: bool,
     pub(super) cursor: Option<String>,
@@ -63,11 +65,13 @@ impl Asked {
             Some("status") => true,
             Some(other) => return Err(Problem::bad_value("errors", other, "`status`")),
         };
-        match params.one("mode")? {
-            None | Some("latest") => {}
-            Some(other) => {
-                return Err(Problem::bad_value("mode", other, "`latest`, the only mode of this version"));
-            }
+        let every_trade = match params.one("mode")? {
+            None | Some("latest") => false,
+            Some("ticks") => true,
+            Some(other) => return Err(Problem::bad_value("mode", other, "`latest` or `ticks`")),
+        };
+        if every_trade {
+            check_ticks(params, throttle)?;
         }
         let min_change = params.one("min_change")?.map(min_change).transpose()?;
         let fields = fields(params)?;
@@ -78,14 +82,31 @@ impl Asked {
             symbols: chosen.symbols,
             names: chosen.names,
             rejected: chosen.rejected,
-            throttle: throttle.unwrap_or(state.stream.throttle_default).max(state.stream.throttle_min),
+            throttle: if every_trade {
+                Duration::ZERO
+            } else {
+                throttle.unwrap_or(state.stream.throttle_default).max(state.stream.throttle_min)
+            },
             min_change,
             fields,
+            every_trade,
             heartbeat: heartbeat.unwrap_or(state.stream.heartbeat),
             errors_as_status,
             cursor,
         })
     }
+}
+
+/// Every trade is every trade.
+fn check_ticks(params: &Params, throttle: Option<Duration>) -> Result<(), Problem> {
+    let conflict =
+        |name, value| Err(Problem::bad_value(name, value, "nothing: with `mode=ticks` every trade is sent"));
+    if let Some(throttle) =
+        params.one("throttle")?.filter(|_| throttle.is_some_and(|throttle| !throttle.is_zero()))
+    {
+        return conflict("throttle", throttle);
+    }
+    params.one("min_change")?.map_or(Ok(()), |least| conflict("min_change", least))
 }
 
 /// The fields that are asked for.

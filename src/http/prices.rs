@@ -17,7 +17,7 @@ use super::stream::PriceStream;
 use super::{Answer, State, refusal};
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock::{self, millis};
-use crate::fanout::Wanted;
+use crate::fanout::{From, Mode, Wanted};
 use crate::fields::Field;
 
 /// Where a request came from and by which connection.
@@ -61,10 +61,21 @@ pub(super) fn probe(state: &State, params: &Params) -> Answer {
 }
 
 fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Answer {
-    let resume = cursor.and_then(|text| state.fanout.resume(text));
+    let resume = cursor.filter(|_| !asked.every_trade).and_then(|text| state.fanout.resume(text));
+    let (mode, mode_name) = if asked.every_trade {
+        let from = cursor.map_or(From::Now, |text| state.fanout.resume_ticks(text));
+        (Mode::Ticks { from, history: state.stream.history }, "ticks")
+    } else {
+        (Mode::Latest, "latest")
+    };
+    let resumed = match mode {
+        Mode::Latest => resume.is_some() && asked.min_change.is_none(),
+        Mode::Ticks { from, .. } => matches!(from, From::Version(_)),
+    };
     let place = state.fanout.place(Wanted {
         symbols: asked.symbols.clone(),
         fields: asked.fields,
+        mode,
         throttle: asked.throttle,
         min_change: asked.min_change,
         max_silence: state.stream.max_silence,
@@ -77,9 +88,9 @@ fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Ans
         rejected: &asked.rejected,
         throttle_ms: millis(asked.throttle),
         fields: asked.fields.iter().map(Field::name).collect(),
-        mode: "latest",
+        mode: mode_name,
         heartbeat_ms: millis(asked.heartbeat),
-        resumed: resume.is_some() && asked.min_change.is_none(),
+        resumed,
         limits: Allowed {
             streams_per_client: limits.streams_per_client,
             opens_per_minute: limits.opens_per_minute,

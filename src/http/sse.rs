@@ -66,6 +66,8 @@ pub enum EventName {
     Hello,
     /// A heartbeat that a page can see.
     Heartbeat,
+    /// Trades that this stream does not have.
+    Gap,
     /// Something about this stream changed.
     Notice,
     /// The request was refused for now.
@@ -80,6 +82,7 @@ impl EventName {
         match self {
             Self::Hello => "hello",
             Self::Heartbeat => "hb",
+            Self::Gap => "gap",
             Self::Notice => "notice",
             Self::Fault => "fault",
             Self::Bye => "bye",

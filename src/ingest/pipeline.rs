@@ -177,6 +177,7 @@ impl Pipeline {
                 self.counters.metrics.gaps.get_or_create(&venue).inc();
                 self.feed.count(|counts| counts.gaps += 1);
                 warn!(venue = %self.feed.venue(), %wire, missing, "ticks were lost");
+                self.latest.gap(self.feed.venue(), wire, *missing);
             }
             // No price is moved by it: what was last before the print that no longer holds is not known.
             Event::Undone(_) => _ = self.counters.ignored("undone").inc(),

@@ -1,0 +1,193 @@
+//! Mode `ticks`: every trade in order, out of the histories that the store keeps. A stream has no queue of its own: one
+//! that is slow or away reads on where it was, and is told what is no longer there.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+
+use super::Fanout;
+use super::choice::Choice;
+use super::shelf::{Parcel, Shelf};
+use crate::catalogue::SymbolId;
+use crate::clock;
+use crate::fields;
+use crate::http::sse::{self, Cursor, EventName};
+use crate::latest::{HistoryEntry, Latest, Missed, Print};
+
+/// Entries of one flush. A stream that has more to catch up with takes several.
+const ENTRIES_MAX: usize = 256;
+
+/// How far one stream has come.
+pub(super) struct Ticks {
+    /// Everything up to this version was sent or told as lost.
+    through: u64,
+    /// The client asked to resume from where we cannot.
+    unknown_cursor: bool,
+    latest: Latest,
+    followed: Box<[SymbolId]>,
+}
+
+/// The data of a `gap` event.
+#[derive(Serialize)]
+struct Gap<'a> {
+    /// `null`: of any of the stream's symbols.
+    symbol: Option<&'a str>,
+    cause: Cause,
+    /// The last id before the hole, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    /// The id up to which trades may be missing.
+    through: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    venue: Option<&'static str>,
+    /// How many are missing, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Cause {
+    /// They are older than what is kept of a symbol.
+    Overflow,
+    /// The venue made them while we were not connected, or lost them on the way.
+    Feed,
+    /// The cursor is of another run, or no cursor of ours.
+    UnknownCursor,
+}
+
+impl Ticks {
+    /// From now on, or from where a client was.
+    pub(super) fn new(fanout: &Fanout, symbols: &[SymbolId], from: From, history: usize) -> Self {
+        let latest = fanout.latest.clone();
+        // Followed one after the other, so the last one's version is the one after which all of them have everything.
+        let now = symbols.iter().map(|&id| latest.follow_trades(id, history)).last();
+        let now = now.unwrap_or_else(|| latest.committed());
+        let (through, unknown_cursor) = match from {
+            From::Now => (now, false),
+            From::Version(version) => (version, false),
+            From::Unknown => (now, true),
+        };
+        Self { through, unknown_cursor, latest, followed: symbols.into() }
+    }
+
+    pub(super) fn through(&self) -> u64 {
+        self.through
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.unknown_cursor || self.followed.iter().any(|&id| self.latest.version(id) > self.through)
+    }
+
+    /// Takes what is to be sent now, and whether there is more.
+    pub(super) fn take(&mut self, choice: &Choice, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
+        let mut through = self.latest.committed();
+        let mut found = Vec::new();
+        let mut out = BytesMut::new();
+        if std::mem::take(&mut self.unknown_cursor) {
+            self.gap(&mut out, fanout, None, Cause::UnknownCursor, None, self.through);
+        }
+        for &id in &self.followed {
+            if self.latest.version(id) <= self.through {
+                continue;
+            }
+            let past = self.latest.trades(id, self.through, through, ENTRIES_MAX);
+            if let Some(lost_through) = past.lost_through {
+                self.gap(&mut out, fanout, Some(id), Cause::Overflow, Some(self.through), lost_through);
+            }
+            if past.more
+                && let Some(last) = past.entries.last()
+            {
+                // Behind this there are more of this symbol: what others have behind it has to wait for them.
+                through = through.min(last.version());
+            }
+            found.extend(past.entries.into_iter().map(|entry| (id, entry)));
+        }
+        found.retain(|(_, entry)| entry.version() <= through);
+        found.sort_unstable_by_key(|(_, entry)| entry.version());
+        if found.len() > ENTRIES_MAX {
+            found.truncate(ENTRIES_MAX);
+            through = found.last().map_or(through, |(_, entry)| entry.version());
+        }
+        let mut messages = 0;
+        for (id, entry) in &found {
+            match entry {
+                HistoryEntry::Print(print) => {
+                    messages += 1;
+                    out.extend_from_slice(&message(fanout, *id, choice, print));
+                }
+                HistoryEntry::Missed { version, missed: Missed { venue, trades } } => {
+                    let name = Some(&*fanout.latest.catalogue().entry(*id).symbol);
+                    let gap = Gap {
+                        symbol: name,
+                        cause: Cause::Feed,
+                        after: None,
+                        through: fanout.at(*version).to_string(),
+                        venue: Some(venue.name()),
+                        missing: *trades,
+                    };
+                    sse::event(&mut out, EventName::Gap, &gap, None);
+                }
+            }
+        }
+        self.through = through;
+        if out.is_empty() {
+            return None;
+        }
+        let payload = out.len();
+        let bytes = shelf.framing().wrap(out.freeze());
+        Some(Parcel { bytes, payload, messages, conflated: 0, last: through })
+    }
+
+    fn gap(
+        &self,
+        out: &mut BytesMut,
+        fanout: &Fanout,
+        id: Option<SymbolId>,
+        cause: Cause,
+        after: Option<u64>,
+        through: u64,
+    ) {
+        let symbol = id.map(|id| &*self.latest.catalogue().entry(id).symbol);
+        let after = after.map(|version| fanout.at(version).to_string());
+        let through = fanout.at(through).to_string();
+        let gap = Gap { symbol, cause, after, through, venue: None, missing: None };
+        sse::event(out, EventName::Gap, &gap, None);
+    }
+}
+
+impl fmt::Debug for Ticks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticks").field("through", &self.through).field("followed", &self.followed).finish()
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        self.followed.iter().for_each(|&id| self.latest.unfollow_trades(id));
+    }
+}
+
+/// Where a stream of trades begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With what comes.
+    Now,
+    /// After this version, which this run has reached.
+    Version(u64),
+    /// With what comes, and with word of it: the client's cursor says nothing here.
+    Unknown,
+}
+
+fn message(fanout: &Fanout, id: SymbolId, choice: &Choice, print: &Print) -> Bytes {
+    print.message(choice.fields, |print| {
+        let mut out = BytesMut::with_capacity(256);
+        let entry = fanout.latest.catalogue().entry(id);
+        sse::price_data(&mut out, |out| {
+            fields::write_json(out, choice.fields, entry, &print.ticker, print.version, clock::wall());
+        });
+        sse::price_end(&mut out, Cursor { epoch: fanout.epoch, version: print.version });
+        out.freeze()
+    })
+}
