@@ -68,6 +68,7 @@ impl Params {
         let suggestions = near(name, known);
         let title = "The request has a parameter that this route does not know";
         let detail = format!("unknown parameter `{}`; known are {}", echo(name), known.join(", "));
+        let value = if is_secret(name) { "***" } else { value };
         Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail)
             .about(name, value)
             .expecting(known.join(", "))
@@ -86,6 +87,12 @@ impl Params {
             Some(second) => Err(Problem::bad_value(name, second, "the parameter once")),
             None => Ok(first),
         }
+    }
+
+    /// Takes a parameter out, as often as it is there.
+    pub fn take(&mut self, name: &str) -> Vec<String> {
+        let is_it = |pair: &mut (String, String)| pair.0 == name;
+        self.0.extract_if(.., is_it).map(|(_, value)| value).collect()
     }
 
     /// The values of a parameter that may be repeated.
@@ -125,6 +132,14 @@ impl Params {
             || format!("a duration such as {example}, at most {}", humantime::format_duration(most));
         duration.map(Some).ok_or_else(|| Problem::bad_value(name, text, expected()))
     }
+}
+
+/// Whether a parameter of this name may hold a key or a token, which no answer repeats.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["key", "token", "ticket", "secret", "auth", "jwt", "pass", "bearer", "cred"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 /// The names that were probably meant.

@@ -3,10 +3,12 @@
 use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use tokio::time::Instant;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::asked::{Asked, Rejected};
+use super::auth::Visitor;
 use super::limits::{Slot, draining, jittered};
 use super::link::Link;
 use super::params::Params;
@@ -27,16 +29,19 @@ pub(super) struct Caller {
 }
 
 /// Opens a stream, or says why not.
-pub(super) fn open(state: &State, caller: Caller, params: &Params, method_reads_status: bool) -> Answer {
-    let asked = match Asked::read(state, params) {
+pub(super) fn open(
+    state: &State,
+    caller: Caller,
+    visitor: &Visitor,
+    params: &Params,
+    method_reads_status: bool,
+) -> Answer {
+    let asked = match Asked::read(state, visitor, params) {
         Ok(asked) => asked,
         Err(problem) => return problem.answer(),
     };
-    let forwarded =
-        caller.headers.get_all("x-forwarded-for").into_iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
-    let client = state.limits.client(caller.peer.0.ip(), &forwarded);
-    let slot = match if state.closing.is_cancelled() { Err(draining()) } else { state.limits.open(client) } {
+    let opened = if state.closing.is_cancelled() { Err(draining()) } else { state.limits.open(visitor) };
+    let slot = match opened {
         Ok(slot) => slot,
         Err(refused) => {
             state.limited(refused.code.name());
@@ -45,14 +50,17 @@ pub(super) fn open(state: &State, caller: Caller, params: &Params, method_reads_
             return if reads_status { refusal::by_status(&refused) } else { refusal::in_stream(&refused) };
         }
     };
+    if let Err(denied) = state.auth.use_ticket(visitor) {
+        return state.denied(&denied).answer();
+    }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
-    stream(state, &asked, cursor, slot, caller.link)
+    stream(state, visitor, &asked, cursor, slot, caller.link)
 }
 
 /// The head of what a request would be answered, without opening a stream: what a probe gets.
-pub(super) fn probe(state: &State, params: &Params) -> Answer {
-    if let Err(problem) = Asked::read(state, params) {
+pub(super) fn probe(state: &State, visitor: &Visitor, params: &Params) -> Answer {
+    if let Err(problem) = Asked::read(state, visitor, params) {
         return problem.answer();
     }
     let mut answer = Answer::default();
@@ -60,7 +68,14 @@ pub(super) fn probe(state: &State, params: &Params) -> Answer {
     answer
 }
 
-fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot, link: Link) -> Answer {
+fn stream(
+    state: &State,
+    visitor: &Visitor,
+    asked: &Asked,
+    cursor: Option<&str>,
+    slot: Slot,
+    link: Link,
+) -> Answer {
     let resume = cursor.and_then(|text| state.fanout.resume(text));
     let subscription = state.fanout.subscribe(Wanted {
         symbols: asked.symbols.clone(),
@@ -71,7 +86,7 @@ fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot, link: 
         resume,
         budget: slot.budget(),
     });
-    let limits = state.limits.config();
+    let allowance = visitor.terms.allowance;
     let hello = Hello {
         symbols: Names { names: &asked.names, catalogue: state.catalogue() },
         rejected: &asked.rejected,
@@ -81,11 +96,13 @@ fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot, link: 
         heartbeat_ms: millis(asked.heartbeat),
         resumed: resume.is_some() && asked.min_change.is_none(),
         limits: Allowed {
-            streams_per_client: limits.streams_per_client,
-            opens_per_minute: limits.opens_per_minute,
-            messages_per_second: limits.messages_per_second,
-            symbols_max: state.stream.symbols_max,
+            streams_per_client: allowance.streams_per_client,
+            opens_per_minute: allowance.opens_per_minute,
+            messages_per_second: allowance.messages_per_second,
+            symbols_max: visitor.terms.symbols_max,
         },
+        plan: visitor.terms.name.as_deref(),
+        expires_in_ms: visitor.lease.left(Instant::now()).map(millis),
         server: concat!("tickcast ", env!("CARGO_PKG_VERSION")),
         time: clock::wall().as_millis(),
     };
@@ -119,6 +136,10 @@ struct Hello<'a> {
     heartbeat_ms: u64,
     resumed: bool,
     limits: Allowed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u64>,
     server: &'static str,
     time: i64,
 }

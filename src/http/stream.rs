@@ -226,6 +226,7 @@ mod tests {
     use crate::config;
     use crate::fanout::Wanted;
     use crate::fanout::tests::Desk;
+    use crate::http::auth::{Auth, Visitor};
     use crate::http::cors::Cors;
     use crate::http::limits::Limits;
     use crate::ingest::Board;
@@ -246,7 +247,8 @@ mod tests {
             let state = State {
                 fanout: desk.fanout.clone(),
                 board: Board::new(Arc::clone(&metrics)),
-                limits: Arc::new(Limits::new(limits, Vec::new())),
+                auth: Arc::new(Auth::new(&config::Config::default(), desk.fanout.latest().catalogue())),
+                limits: Arc::new(Limits::new(limits)),
                 metrics,
                 cors: Arc::new(Cors::new(&[])),
                 stream: Arc::default(),
@@ -258,7 +260,11 @@ mod tests {
 
         /// A stream of the first symbol whose opening and snapshot are out.
         async fn open(&self, heartbeat: Duration) -> PriceStream {
-            let slot = self.state.limits.open([127, 0, 0, 1].into()).expect("room");
+            let slot = self
+                .state
+                .limits
+                .open(&Visitor::at([127, 0, 0, 1].into(), self.state.limits.config()))
+                .expect("room");
             let symbols = self.desk.latest.catalogue().ids().take(1).collect();
             let wanted = Wanted { symbols, budget: slot.budget(), ..self.desk.wanted() };
             let (subscription, opening) =
