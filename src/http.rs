@@ -133,11 +133,10 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let prices_by_body =
         exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).map(
             |state: State, caller: Caller, body: Result<Params, Problem>| {
-                let answer = body.and_then(|params| {
-                    // A credential in a body is none: it stands in a header, where nobody keeps it.
-                    let visitor = state.admit(Door::Data, &caller, &mut Params::default())?;
-                    Ok(prices::open(&state, caller, &visitor, &params, true))
-                });
+                // A credential in a body is none: it stands in a header, where nobody keeps it.
+                let visitor = state.admit(Door::Data, &caller, &mut Params::default());
+                let answer =
+                    visitor.and_then(|visitor| Ok(prices::open(&state, caller, &visitor, &body?, true)));
                 answer.unwrap_or_else(|problem| problem.answer())
             },
         );

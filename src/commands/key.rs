@@ -53,3 +53,26 @@ pub fn run(
 fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read_keys;
+
+    #[test]
+    fn a_new_key_is_good_by_the_lines_that_are_printed_for_the_file_and_they_do_not_hold_it() {
+        let (mut keys, mut file) = (Vec::new(), Vec::new());
+        for (id, plan, expires) in [("alice@a.b", None, None), ("bob", Some("gold"), Some("2030-01-31"))] {
+            run(id, plan, expires, &mut keys, &mut file).expect("printed");
+        }
+        let (keys, file) = (String::from_utf8(keys).expect("text"), String::from_utf8(file).expect("text"));
+        let read = read_keys(&file, "keys.toml", &["gold".to_owned()]).expect("a keys file");
+        assert_eq!((read[0].id.as_str(), read[1].id.as_str(), keys.lines().count()), ("alice@a.b", "bob", 2));
+        assert_eq!((read[1].plan.as_deref(), read[1].expires.is_some()), (Some("gold"), true));
+        for (key, entry) in keys.lines().zip(&read) {
+            assert_eq!(auth::hash(key), entry.hash);
+            assert!(key.len() == 48 && key.starts_with(PREFIX) && !file.contains(key), "{key}");
+        }
+        assert_ne!(read[0].hash, read[1].hash);
+    }
+}

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tokio::time::Instant;
+use tracing::debug;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -45,6 +46,7 @@ pub(super) fn open(
         Ok(slot) => slot,
         Err(refused) => {
             state.limited(refused.code.name());
+            debug!(client = %visitor.client, code = refused.code.name(), "stream refused");
             let reads_status =
                 method_reads_status || asked.errors_as_status || !refusal::is_event_source(&caller.headers);
             return if reads_status { refusal::by_status(&refused) } else { refusal::in_stream(&refused) };
