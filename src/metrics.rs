@@ -178,7 +178,8 @@ impl Default for Metrics {
         };
         metrics.register();
         // Shown at 0 from the start: nobody can see a rise from what is not there.
-        for reason in ["client", "drained", "stalled"] {
+        let credential = ["credential_expired", "credential_revoked", "credential_changed"];
+        for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
         let limits = ["rate_limited", "too_many_streams", "overloaded", "draining", "messages_per_second"];

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::debug;
 
 use super::State;
+use super::auth::lease::{self, LeaseEvent};
 use super::limits::{Slot, jittered};
 use super::link::Link;
 use super::sse::{self, EventName};
@@ -34,7 +35,10 @@ pub(super) struct PriceStream {
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Our moment in the drain window, once the server is stopping.
     bye_at: Option<Pin<Box<Sleep>>>,
-    ended: bool,
+    /// Why it has ended, once it has.
+    ended: Option<&'static str>,
+    /// The client was told that its credential expires.
+    told_expiring: bool,
     /// The client was told that its budget slows the stream down.
     told_slowed: bool,
 }
@@ -45,6 +49,8 @@ struct Heartbeat {
     visible: Option<Duration>,
     visible_at: Instant,
     last_byte: Instant,
+    /// When the credential has something to say: the warning, then its end.
+    lease: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -52,6 +58,7 @@ struct Heartbeat {
 enum Beat {
     Comment,
     Visible,
+    Lease,
 }
 
 impl PriceStream {
@@ -68,15 +75,17 @@ impl PriceStream {
         state.metrics.streams_open.inc();
         state.metrics.streams_opened.inc();
         debug!("stream opened");
+        let heartbeat = Heartbeat::new(heartbeat, slot.lease().due(Instant::now()));
         Self {
             subscription,
             link,
             slot,
             opening: Some(opening),
-            heartbeat: Heartbeat::new(heartbeat),
+            heartbeat,
             closing: Box::pin(closing.clone().cancelled_owned()),
             bye_at: None,
-            ended: false,
+            ended: None,
+            told_expiring: false,
             told_slowed: false,
             state,
         }
@@ -84,7 +93,7 @@ impl PriceStream {
 
     /// The next bytes; `None` at the end.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.ended {
+        if self.ended.is_some() {
             return Poll::Ready(None);
         }
         // What is made now must leave now: behind a blocked write it would be old before it is sent.
@@ -99,17 +108,37 @@ impl PriceStream {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.poll_bye(cx).is_ready() {
-            self.ended = true;
-            return Poll::Ready(self.bye());
+        loop {
+            if self.poll_bye(cx).is_ready() {
+                return Poll::Ready(self.bye("draining"));
+            }
+            // A revoked key is seen here: with the next prices, or with the next heartbeat at the latest.
+            match self.slot.lease().say(Instant::now()) {
+                Some(LeaseEvent::Ended(end)) => return Poll::Ready(self.bye(end.reason())),
+                Some(LeaseEvent::Expiring(left)) if !std::mem::replace(&mut self.told_expiring, true) => {
+                    return Poll::Ready(self.expiring(left));
+                }
+                _ => {}
+            }
+            if let Poll::Ready(flush) = self.subscription.poll_next(cx) {
+                return Poll::Ready(self.prices(flush));
+            }
+            match ready!(self.heartbeat.poll(cx)) {
+                // It may have been revoked while nothing was sent.
+                _ if self.slot.lease().end(Instant::now()).is_some() => {}
+                Beat::Comment => return Poll::Ready(sse::HEARTBEAT_COMMENT),
+                Beat::Visible => return Poll::Ready(self.visible_heartbeat()),
+                Beat::Lease => {}
+            }
         }
-        if let Poll::Ready(flush) = self.subscription.poll_next(cx) {
-            return Poll::Ready(self.prices(flush));
-        }
-        match ready!(self.heartbeat.poll(cx)) {
-            Beat::Comment => Poll::Ready(sse::HEARTBEAT_COMMENT),
-            Beat::Visible => Poll::Ready(self.visible_heartbeat()),
-        }
+    }
+
+    fn expiring(&mut self, left: Duration) -> Bytes {
+        self.heartbeat.lease = self.slot.lease().due(Instant::now());
+        let mut out = BytesMut::with_capacity(80);
+        let notice = json!({ "code": lease::EXPIRING, "in_ms": clock::millis(left) });
+        sse::event(&mut out, EventName::Notice, &notice, None);
+        out.freeze()
     }
 
     fn prices(&mut self, flush: Flush) -> Bytes {
@@ -120,7 +149,7 @@ impl PriceStream {
         let limit = self.slot.budget().map(|budget| budget.per_second());
         let code = "messages_per_second";
         self.state.limited(code);
-        let notice = json!({ "code": code, "limit": limit, "scope": "client" });
+        let notice = json!({ "code": code, "limit": limit, "scope": self.slot.scope() });
         let mut out = BytesMut::with_capacity(flush.bytes.len() + 128);
         sse::event(&mut out, EventName::Notice, &notice, None);
         out.put_slice(&flush.bytes);
@@ -151,12 +180,13 @@ impl PriceStream {
         self.bye_at.as_mut().map_or(Poll::Ready(()), |at| at.as_mut().poll(cx))
     }
 
-    fn bye(&self) -> Bytes {
+    fn bye(&mut self, reason: &'static str) -> Bytes {
+        self.ended = Some(reason);
         let retry = jittered(self.state.stream.retry);
         let retry_ms = clock::millis(retry);
         let mut out = BytesMut::with_capacity(128);
         sse::retry(&mut out, retry_ms);
-        sse::event(&mut out, EventName::Bye, &json!({ "reason": "draining", "retry_ms": retry_ms }), None);
+        sse::event(&mut out, EventName::Bye, &json!({ "reason": reason, "retry_ms": retry_ms }), None);
         out.freeze()
     }
 }
@@ -164,8 +194,9 @@ impl PriceStream {
 impl Drop for PriceStream {
     fn drop(&mut self) {
         let reason = match (self.ended, self.link.stalled()) {
-            (true, _) => "drained",
-            (_, true) => "stalled",
+            (Some("draining"), _) => "drained",
+            (Some(reason), _) => reason,
+            (None, true) => "stalled",
             _ => "client",
         };
         debug!(reason, "stream closed");
@@ -175,11 +206,11 @@ impl Drop for PriceStream {
 }
 
 impl Heartbeat {
-    fn new(visible: Duration) -> Self {
+    fn new(visible: Duration, lease: Option<Instant>) -> Self {
         let now = Instant::now();
         let visible = Some(visible).filter(|every| !every.is_zero());
         let visible_at = now + visible.unwrap_or_default();
-        let mut this = Self { visible, visible_at, last_byte: now, timer: Box::pin(sleep_until(now)) };
+        let mut this = Self { visible, visible_at, last_byte: now, lease, timer: Box::pin(sleep_until(now)) };
         let due = this.due();
         this.timer.as_mut().reset(due);
         this
@@ -187,7 +218,8 @@ impl Heartbeat {
 
     fn due(&self) -> Instant {
         let comment = self.last_byte + COMMENT_AFTER;
-        if self.visible.is_some() { comment.min(self.visible_at) } else { comment }
+        let due = if self.visible.is_some() { comment.min(self.visible_at) } else { comment };
+        self.lease.map_or(due, |lease| due.min(lease))
     }
 
     /// The timer is not moved at each byte, only looked at when it fires: most bytes cost nothing here.
@@ -197,6 +229,7 @@ impl Heartbeat {
             let now = Instant::now();
             let visible = self.visible.filter(|_| now >= self.visible_at);
             let comment = now >= self.last_byte + COMMENT_AFTER;
+            let lease = self.lease.take_if(|lease| now >= *lease);
             if let Some(every) = visible {
                 self.visible_at = now + every;
             }
@@ -208,6 +241,7 @@ impl Heartbeat {
             match (visible, comment) {
                 (Some(_), _) => return Poll::Ready(Beat::Visible),
                 (None, true) => return Poll::Ready(Beat::Comment),
+                (None, false) if lease.is_some() => return Poll::Ready(Beat::Lease),
                 (None, false) => {}
             }
         }
