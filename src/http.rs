@@ -93,11 +93,7 @@ impl State {
 
     /// Finds out who asks, and takes his credential out of the parameters.
     fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Problem> {
-        let peer = caller.peer.0.ip();
-        if door == Door::Stream && self.http.trusted_proxies.is_empty() {
-            self.limits.look_at(peer, client::is_forwarded(&caller.headers));
-        }
-        let address = self.auth.address(peer, &caller.headers);
+        let address = self.auth.address(caller.peer.0.ip(), &caller.headers);
         self.auth.admit(door, address, &caller.headers, params).map_err(|denied| self.denied(&denied))
     }
 }

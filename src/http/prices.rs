@@ -10,6 +10,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::asked::{Asked, Rejected};
 use super::auth::Visitor;
+use super::client;
 use super::limits::{Slot, draining, jittered};
 use super::link::Link;
 use super::params::Params;
@@ -41,6 +42,9 @@ pub(super) fn open(
         Ok(asked) => asked,
         Err(problem) => return problem.answer(),
     };
+    if state.http.trusted_proxies.is_empty() {
+        state.limits.look_at(caller.peer.0.ip(), client::is_forwarded(&caller.headers));
+    }
     let opened = if state.closing.is_cancelled() { Err(draining()) } else { state.limits.open(visitor) };
     let slot = match opened {
         Ok(slot) => slot,

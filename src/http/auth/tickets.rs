@@ -27,7 +27,8 @@ type Number = [u8; 24];
 pub(super) struct Tickets {
     random: SystemRandom,
     out: HashMap<Number, Ticket>,
-    per_client: HashMap<ClientId, u32>,
+    /// How many each client has, and when the last of them ends.
+    per_client: HashMap<ClientId, (u32, Instant)>,
     /// Oldest first: all live equally long. Numbers that are used up stay in it until their time.
     by_age: VecDeque<(Instant, Number)>,
 }
@@ -42,7 +43,7 @@ struct Ticket {
 /// Why there is no ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoTicket {
-    /// The client has as many as it may; the oldest ends in so long.
+    /// The client has as many as it may; the last of them ends in so long.
     Client(Duration),
     /// There are as many as there may be, or the system gives no random numbers.
     Node,
@@ -68,10 +69,8 @@ impl Tickets {
         now: Instant,
     ) -> Result<String, NoTicket> {
         self.forget(now);
-        if self.per_client.get(&visitor.client).is_some_and(|count| *count >= PER_CLIENT_MAX) {
-            let oldest = self.out.values().filter(|ticket| ticket.visitor.client == visitor.client);
-            let until = oldest.map(|ticket| ticket.until).min().unwrap_or(now);
-            return Err(NoTicket::Client(until.saturating_duration_since(now)));
+        if let Some((PER_CLIENT_MAX.., last)) = self.per_client.get(&visitor.client) {
+            return Err(NoTicket::Client(last.saturating_duration_since(now)));
         }
         if self.by_age.len() >= TOTAL_MAX {
             return Err(NoTicket::Node);
@@ -79,7 +78,8 @@ impl Tickets {
         let mut number = Number::default();
         self.random.fill(&mut number).map_err(|_| NoTicket::Node)?;
         let until = now + LIFETIME;
-        *self.per_client.entry(visitor.client.clone()).or_default() += 1;
+        let (count, last) = self.per_client.entry(visitor.client.clone()).or_insert((0, until));
+        (*count, *last) = (*count + 1, until);
         self.out.insert(number, Ticket { visitor, origin, until });
         self.by_age.push_back((until, number));
         Ok(URL_SAFE_NO_PAD.encode(number))
@@ -122,7 +122,7 @@ impl Tickets {
 
     fn remove(&mut self, number: &Number) -> Option<Instant> {
         let ticket = self.out.remove(number)?;
-        if let Some(count) = self.per_client.get_mut(&ticket.visitor.client) {
+        if let Some((count, _)) = self.per_client.get_mut(&ticket.visitor.client) {
             *count -= 1;
             if *count == 0 {
                 self.per_client.remove(&ticket.visitor.client);

@@ -57,7 +57,12 @@ impl OneAddress {
 /// An address that no client on the internet has.
 fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V4(v4) => {
+            // 100.64.0.0/10: shared between a carrier and its customers, and what clouds give their balancers (RFC 6598).
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && (64..128).contains(&second);
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
+        }
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
     }
 }
@@ -76,6 +81,7 @@ mod tests {
     fn p69_a_proxy_that_nobody_named_is_noticed_once() {
         assert_eq!(looks([("10.0.0.1", false), ("10.0.0.1", true), ("10.0.0.1", true)]), [Sign::Header]);
         assert_eq!(looks([("fd00::1", true)]), [Sign::Header]);
+        assert_eq!(looks([("100.100.0.1", true)]), [Sign::Header]);
         assert_eq!(looks(vec![("192.168.0.1", false); 1_000]), [Sign::Alone]);
     }
 

@@ -114,6 +114,37 @@ fn a_token_of_each_of_the_three_algorithms_is_good() {
     );
 }
 
+/// RFC 7515, appendices A.1 and A.2: signed by somebody else's code.
+#[test]
+fn the_examples_of_rfc_7515_are_good() {
+    let payload =
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-\
+        SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7W\
+        TBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk\
+        2PAcDTW9gb54h4FRWyuXpoQ";
+    let rs256 = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJ\
+        dbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcO\
+        Ln6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrB\
+        p0igcN_IoypGlUPQGe77Rw";
+    let jwks =
+        json!({"keys": [{"kty": "oct", "alg": "HS256", "k": secret}, {"kty": "RSA", "n": n, "e": "AQAB"}]});
+    let keys = crate::config::read_jwks(&jwks.to_string()).expect("a JWKS");
+    let signers = Signers::new(keys, &Signers::default());
+    let rules = Rules { subject_claim: "iss".to_owned(), ..rules(None, None) };
+    let now = UnixNanos::from_secs(1_300_819_379).expect("in range");
+    let (hs256, late) = ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", UnixNanos::from_secs(1_300_819_410));
+    for (header, signature) in
+        [("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9", hs256), ("eyJhbGciOiJSUzI1NiJ9", rs256)]
+    {
+        let token = format!("{header}.{payload}.{signature}");
+        assert_eq!(rules.judge(&token, &signers, now).map(|claims| claims.subject), Ok("joe".to_owned()));
+        let late = rules.judge(&token, &signers, late.expect("in range")).map(|claims| claims.subject);
+        assert_eq!(late, Err(Denied::Expired));
+    }
+}
+
 #[test]
 fn a_key_is_never_used_by_another_algorithm_than_its_own() {
     let signers = all_three();
