@@ -3,24 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
+#[path = "auth/log.rs"]
+mod log;
+#[path = "auth/shown.rs"]
+mod shown;
 mod support;
 
-use std::io::Write;
-use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use log::{log, logged};
 use serde_json::{Value, json};
-use support::{Answer, App, Node, PATIENCE, Scratch, Stream, config, soon};
+use shown::{SECRET, bearer, entry, replace, token};
+use support::{Answer, App, Node, Scratch, Stream, config, soon};
 use tickcast::app::Drive;
-use tickcast::clock;
-use tickcast::http::auth::hash;
 use tokio::time::timeout;
 
 const EVENT_SOURCE: &str = "accept: text/event-stream\r\n";
-const SECRET: &str = "a-secret-of-thirty-two-bytes-001";
 const PLANS: &str = "
 [plans.free]
 symbols = [\"class:crypto\"]
@@ -33,15 +33,6 @@ messages_per_second = 1000
 operator = true
 ";
 
-/// A `[[key]]` for the keys file; the key itself is `tick_` and the id.
-fn entry(id: &str, more: &str) -> String {
-    format!("[[key]]\nid = \"{id}\"\nhash = \"{}\"\n{more}\n", hash(&format!("tick_{id}")))
-}
-
-fn bearer(id: &str) -> String {
-    format!("authorization: Bearer tick_{id}\r\n")
-}
-
 fn with_keys(file: &Scratch, more: &str) -> String {
     format!("{PLANS}\n[auth]\nmode = \"keys\"\nkeys_file = '{}'\n{more}", file.0.display())
 }
@@ -53,17 +44,6 @@ async fn keyed(name: &str, more: &str) -> (Node, Scratch) {
         + &entry("ops", "plan = \"ops\"");
     let file = Scratch::new(name, &keys);
     (Node::start(&with_keys(&file, more)).await, file)
-}
-
-/// A token that ends so many seconds from now.
-fn token(claims: &Value, ends_in: i64) -> String {
-    let mut claims = claims.clone();
-    claims["exp"] = json!(clock::wall().as_millis() / 1000 + ends_in);
-    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let message = format!("{}.{}", encode(&json!({"alg": "HS256", "typ": "JWT"})), encode(&claims));
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
-    let signature = ring::hmac::sign(&key, message.as_bytes());
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// A node that takes tokens.
@@ -383,13 +363,6 @@ async fn p66_a_stream_is_warned_that_its_token_expires_and_ends_with_it() {
     );
 }
 
-/// Replaces a file as careful writers do.
-fn replace(path: &Path, text: &str) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, text).unwrap();
-    std::fs::rename(beside, path).unwrap();
-}
-
 #[tokio::test]
 async fn p66_a_revoked_keys_streams_end_within_a_heartbeat_and_a_broken_file_ends_none() {
     log();
@@ -488,45 +461,6 @@ async fn the_whole_service_takes_keys_and_reads_their_file_again() {
     replace(&file.0, &entry("two", ""));
     assert_eq!(event(&mut opened, "bye").await["reason"], "credential_revoked");
     assert_eq!((status("one").await, status("two").await), (401, 200));
-}
-
-/// What the whole process logs, at its most talkative.
-fn log() -> &'static Arc<Mutex<String>> {
-    static LOG: OnceLock<Arc<Mutex<String>>> = OnceLock::new();
-    LOG.get_or_init(|| {
-        let log: Arc<Mutex<String>> = Arc::default();
-        let writer = Arc::clone(&log);
-        tracing_subscriber::fmt()
-            .with_env_filter("trace")
-            .with_ansi(false)
-            .with_writer(move || Writer(Arc::clone(&writer)))
-            .init();
-        log
-    })
-}
-
-struct Writer(Arc<Mutex<String>>);
-
-impl Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Waits until it stands in the log.
-async fn logged(text: &str) {
-    timeout(PATIENCE, async {
-        while !log().lock().unwrap().contains(text) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("never logged: {text}"));
 }
 
 #[tokio::test]

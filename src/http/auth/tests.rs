@@ -1,5 +1,9 @@
 //! Who is let in by which door, and with what.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
 use super::*;
 use crate::config;
 use crate::http::limits::Allowance;
@@ -144,6 +148,38 @@ fn p66_reading_the_file_again_ends_what_is_gone_and_a_broken_file_keeps_what_was
     std::fs::remove_file(&file.0).expect("it is ours");
     assert!(auth.read_again().expect_err("it is gone").starts_with(&file.0.display().to_string()));
     assert_eq!(denied(&auth, Door::Stream, Some("tick_three")), None);
+}
+
+#[test]
+fn p66_an_issuer_that_changes_its_key_ends_what_the_old_one_signed() {
+    let pair = |seed: u8| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed");
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jwks = |seed: u8| {
+        let x = encode(pair(seed).public_key().as_ref());
+        format!("{{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"k{seed}\",\"x\":\"{x}\"}}]}}")
+    };
+    let token = |seed: u8| {
+        let header = format!("{{\"alg\":\"EdDSA\",\"kid\":\"k{seed}\"}}");
+        let claims = format!("{{\"sub\":\"alice\",\"exp\":{}}}", clock::wall().as_millis() / 1000 + 600);
+        let message = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
+        format!("{message}.{}", encode(pair(seed).sign(message.as_bytes()).as_ref()))
+    };
+    let file = File::new("jwks", &jwks(1));
+    let auth = auth(&format!("[auth]\nmode = \"jwt\"\n[auth.jwt]\njwks_file = {:?}\n", file.0));
+    let (old, new) = (token(1), token(2));
+    let visitor = let_in(&auth, Door::Stream, Some(&old)).expect("let in");
+    assert_eq!(visitor.client, ClientId::Credential { id: "alice".into(), plan: "".into() });
+    let left = visitor.lease.left(Instant::now()).expect("it ends");
+    assert!(left > Duration::from_secs(620) && left <= Duration::from_secs(630), "{left:?}");
+    std::fs::write(&file.0, "{\n\"keys\": []}").expect("written");
+    let problem = auth.read_again().expect_err("nobody could come in any more");
+    assert!(problem.contains("none of its 0 keys"), "{problem}");
+    assert_eq!((visitor.lease.end(Instant::now()), denied(&auth, Door::Stream, Some(&old))), (None, None));
+    std::fs::write(&file.0, jwks(2)).expect("written");
+    assert_eq!(auth.read_again(), Ok(Read { keys: 1, added: 1, changed: 0, revoked: 1 }));
+    assert_eq!(visitor.lease.end(Instant::now()), Some(lease::LeaseEnd::Revoked));
+    assert_eq!(denied(&auth, Door::Stream, Some(&old)), Some(Denied::Unknown));
+    assert_eq!(denied(&auth, Door::Stream, Some(&new)), None);
 }
 
 #[test]
