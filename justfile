@@ -38,6 +38,10 @@ fix:
 bench *args:
     cargo bench {{ if args == "" { "" } else { "--bench" } }} {{ args }}
 
+# Under load, beside a raw socket and a textbook server: `just load C D2`
+load *args:
+    scripts/load {{ args }}
+
 # Licences, banned crates and where crates come from
 deny:
     cargo deny check licenses bans sources

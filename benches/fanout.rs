@@ -117,8 +117,8 @@ fn sockets(c: &mut Criterion) {
         let (server, clients) = (runtime(), runtime());
         let mut service = Service::new(symbols);
         (0..symbols).for_each(|symbol| service.tick(symbol));
-        let listener =
-            server.block_on(async { tickcast::http::server::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
+        let listener = server
+            .block_on(async { tickcast::http::server::bind("127.0.0.1:0".parse().unwrap(), false).unwrap() });
         let address = listener.local_addr().unwrap();
         let hub = service.fanout.clone();
         server.spawn(async move { hub.run().await });

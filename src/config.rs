@@ -35,9 +35,11 @@ pub use secret::{Key, Secret};
 pub(crate) use auth::{read_file, read_jwks, read_keys};
 
 use instrument::Draft;
-use parse::{duration, folder, network, origin, socket_address, whole, word};
+use parse::{boolean, duration, folder, network, origin, socket_address, whole, word};
 use section::Section;
 
+/// Fan-out threads there may be.
+const THREADS_MAX: usize = 64;
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Shorter than this, a wait is a busy loop.
@@ -127,6 +129,13 @@ pub struct Http {
     pub drain_window: Duration,
     /// A stop is over after this time, whatever is still open. `drain_window` to 1 h. Default: 10 s.
     pub drain_max: Duration,
+    /// Fan-out threads, each with a runtime and a listener of its own. 1 to 64. Default: as many as there are cores.
+    pub threads: usize,
+    /// Whether other processes may be bound to `listen` too; connections go to any of them. Default: false.
+    pub shared_port: bool,
+    /// Whether a stream on plain HTTP/1.1 is written straight to its socket, without hyper, once its head is out. Default:
+    /// true.
+    pub direct_streams: bool,
 }
 
 /// The header in which proxies say who asks them. One of the two: the other, which they pass on as it came, is whatever a
@@ -281,6 +290,9 @@ impl Http {
             ),
             drain_window: section.get("drain_window", default.drain_window, drain_window),
             drain_max: section.get("drain_max", default.drain_max, duration(Duration::ZERO..=HOUR)),
+            threads: section.get("threads", default.threads, whole(1..=THREADS_MAX)),
+            shared_port: section.get("shared_port", default.shared_port, boolean),
+            direct_streams: section.get("direct_streams", default.direct_streams, boolean),
         };
         if http.drain_max < http.drain_window {
             let [max, window] = [http.drain_max, http.drain_window].map(humantime::format_duration);
@@ -316,6 +328,9 @@ impl Default for Http {
             forwarded: Forwarded::default(),
             drain_window: Duration::from_secs(5),
             drain_max: Duration::from_secs(10),
+            threads: std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX),
+            shared_port: false,
+            direct_streams: true,
         }
     }
 }

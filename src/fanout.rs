@@ -2,25 +2,38 @@
 //!
 //! Nothing is queued for a stream. A tick changes [`Latest`] and nothing else; each stream looks, when its
 //! throttle allows, for what it has not sent yet, so a slow one skips what it was too slow for and costs memory
-//! bounded by its symbols. How a stream waits ([`bells`]) and who encodes ([`encodings`]) is private to here.
+//! bounded by its symbols. A stream is a [`Place`], which never waits. Who serves many of them takes their turns one
+//! after the other with one [`Shelf`] and one set of lists ([`Waiting`]); a [`Subscription`] waits by itself.
 
 mod bells;
 mod budget;
+mod choice;
+mod ear;
 mod encodings;
-mod pending;
+mod known;
+mod min_change;
+mod place;
+mod shelf;
 mod subscription;
+mod waiting;
 
 use std::sync::Arc;
 
 pub use bells::Bells;
 pub use budget::Budget;
-pub use pending::MinChange;
-pub use subscription::{Flush, Subscription, Wanted};
+pub use min_change::MinChange;
+pub use place::{Place, Turn, Wait};
+pub use shelf::Shelf;
+pub use subscription::{Flush, Subscription, Waiter, Wanted};
+pub use waiting::{Places, Waiting};
 
-use crate::catalogue::SymbolId;
+use tokio::time::Instant;
+
 use crate::http::sse::{Cursor, Epoch};
 use crate::latest::Latest;
 use crate::metrics::Metrics;
+use choice::Choices;
+use ear::Sleepers;
 use encodings::Encodings;
 
 /// What all streams share. Every clone is the same.
@@ -28,6 +41,8 @@ use encodings::Encodings;
 pub struct Fanout {
     latest: Latest,
     bells: Arc<Bells>,
+    sleepers: Arc<Sleepers>,
+    choices: Arc<Choices>,
     encodings: Arc<Encodings>,
     metrics: Arc<Metrics>,
     epoch: Epoch,
@@ -36,13 +51,15 @@ pub struct Fanout {
 impl Fanout {
     /// The fan-out of a store, with the bells that the store rings. `epoch` names this run in every cursor.
     pub fn new(latest: Latest, bells: Arc<Bells>, metrics: Arc<Metrics>, epoch: Epoch) -> Self {
-        let encodings = Arc::new(Encodings::new(latest.catalogue().len()));
-        Self { latest, bells, encodings, metrics, epoch }
+        let symbols = latest.catalogue().len();
+        let sleepers = Arc::new(Sleepers::new(&bells, symbols));
+        let encodings = Arc::new(Encodings::new(symbols));
+        Self { latest, bells, sleepers, choices: Arc::default(), encodings, metrics, epoch }
     }
 
-    /// Wakes streams at changes, for ever.
+    /// Wakes the streams that wait by themselves at changes, for ever.
     pub async fn run(&self) {
-        self.bells.run().await;
+        self.sleepers.run().await;
     }
 
     /// The store behind it.
@@ -60,6 +77,16 @@ impl Fanout {
         Subscription::new(self.clone(), wanted)
     }
 
+    /// The place of a stream that wants this.
+    pub fn place(&self, wanted: Wanted) -> Place {
+        Place::new(self, wanted, Instant::now())
+    }
+
+    /// The lists of those that wait in one more fan-out thread, which `ring` wakes; `None` where there are too many.
+    pub fn listen(&self, ring: impl Fn() + Send + Sync + 'static) -> Option<Waiting> {
+        Some(Waiting::new(self.bells.listen(ring)?, self.latest.catalogue().len()))
+    }
+
     /// The place that a client's cursor names, if it is one of this run that has been reached. Version 0 is none:
     /// who got no further than `hello` has no snapshot yet.
     pub fn resume(&self, text: &str) -> Option<Cursor> {
@@ -68,12 +95,9 @@ impl Fanout {
         (cursor.epoch == self.epoch && reached).then_some(cursor)
     }
 
-    fn at(&self, version: u64) -> Cursor {
+    /// The cursor of a version of this run.
+    pub fn at(&self, version: u64) -> Cursor {
         Cursor { epoch: self.epoch, version }
-    }
-
-    fn changed_since(&self, symbol: SymbolId, version: u64) -> bool {
-        self.latest.version(symbol) > version
     }
 }
 

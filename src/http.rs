@@ -2,9 +2,11 @@
 
 mod asked;
 pub mod auth;
+mod body;
 pub mod client;
 pub mod cors;
 mod feeds;
+pub mod framing;
 pub mod limits;
 pub mod link;
 mod ops;
@@ -36,7 +38,6 @@ use crate::metrics::{ByLimit, ByReason, Metrics};
 use auth::{Auth, Denied, Door, Visitor};
 use cors::Cors;
 use limits::Limits;
-use link::Link;
 use params::Params;
 use prices::Caller;
 use problem::Problem;
@@ -120,7 +121,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
                 Ok(if probe {
                     prices::probe(&state, &visitor, &params)
                 } else {
-                    prices::open(&state, caller, &visitor, &params, false)
+                    prices::open(&state, &caller, &visitor, &params, false)
                 })
             });
             answer.unwrap_or_else(|problem| problem.answer())
@@ -132,7 +133,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
                 // A credential in a body is none: it stands in a header, where nobody keeps it.
                 let visitor = state.admit(Door::Data, &caller, &mut Params::default());
                 let answer =
-                    visitor.and_then(|visitor| Ok(prices::open(&state, caller, &visitor, &body?, true)));
+                    visitor.and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
                 answer.unwrap_or_else(|problem| problem.answer())
             },
         );
@@ -200,8 +201,7 @@ fn exactly(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> +
 fn caller() -> impl Filter<Extract = (prices::Caller,), Error = Rejection> + Clone {
     warp::header::headers_cloned()
         .and(warp::ext::get::<Peer>())
-        .and(warp::ext::get::<Link>())
-        .map(|headers: HeaderMap, peer, link| prices::Caller { headers, peer, link })
+        .map(|headers: HeaderMap, peer| prices::Caller { headers, peer })
 }
 
 fn probe() -> impl Filter<Extract = (bool,), Error = Infallible> + Copy {

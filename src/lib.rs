@@ -19,4 +19,4 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod metrics;
-mod process;
+pub mod process;

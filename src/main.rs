@@ -14,6 +14,7 @@ use tickcast::commands::{check, decode, key};
 use tickcast::config::{self, Config};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
+use tickcast::process;
 use tickcast::recording;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
@@ -158,11 +159,12 @@ fn serve(args: Serve) -> Result<(), Failure> {
     if let Some(listen) = args.listen {
         config.http.listen = listen;
     }
+    process::make_room(config.limits.streams_total);
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let address = config.http.listen;
-        let listener = server::bind(address)
+        let listener = server::bind(address, config.http.shared_port)
             .map_err(|error| Failure::Run(format!("could not listen on {address}: {error}")))?;
         let stop = stop_signal().map_err(|error| Failure::Run(format!("no signals: {error}")))?;
         let address = listener.local_addr().unwrap_or(address);

@@ -1,12 +1,19 @@
-//! What this process uses, as Prometheus' standard `process_*` metrics, read from Linux' `/proc`. Elsewhere
-//! there are none.
+//! What this process uses, as Prometheus' standard `process_*` metrics, read from Linux' `/proc` (elsewhere there are
+//! none); and what it may use, raised and named at the start.
 
 use std::fs;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tracing::{info, warn};
+
+use crate::http::server::BACKLOG;
+
+/// Descriptors that are no client's: venues, files, listeners, and a few connections that only ask something.
+const DESCRIPTORS_RESERVED: u64 = 200;
 
 /// Reads the figures whenever metrics are asked for.
 #[derive(Debug)]
@@ -31,6 +38,48 @@ impl Collector for Usage {
         gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident)?;
         gauge("process_open_fds", "Number of open file descriptors", open_descriptors())?;
         gauge("process_max_fds", "Maximum number of open file descriptors", descriptors_max())
+    }
+}
+
+/// Raises the number of descriptors as far as this user may, and names what will not hold as many streams as the config
+/// allows.
+pub fn make_room(streams_max: u32) {
+    if let Some(descriptors) = raise_descriptors() {
+        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED);
+        if room < streams_max.into() {
+            warn!(
+                descriptors,
+                streams = room,
+                streams_total = streams_max,
+                "the limit of open files allows fewer streams than the config: raise it (ulimit -Hn, LimitNOFILE=)"
+            );
+        }
+    }
+    let somaxconn = fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    if let Some(somaxconn) = somaxconn.and_then(|text| text.trim().parse::<u64>().ok())
+        && somaxconn < BACKLOG.into()
+    {
+        info!(
+            somaxconn,
+            wanted = BACKLOG,
+            "the kernel lets fewer clients wait to be accepted than they may be at once after a restart: raise \
+             net.core.somaxconn"
+        );
+    }
+}
+
+/// Returns how many there may be now; `None` where that cannot be known.
+fn raise_descriptors() -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => Some(hard),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                soft, hard, "the limit of open files stays as it is"
+            );
+            Some(soft)
+        }
     }
 }
 

@@ -1,20 +1,21 @@
-//! One stream's subscription: the newest not yet sent, no sooner than the throttle allows.
+//! A stream that waits by itself: its place, and who wakes it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::bells::Ear;
 use super::budget::Budget;
-use super::encodings::Encoded;
-use super::pending::{Found, Pending};
+use super::ear::Ear;
+use super::place::{Place, Turn, Wait};
+use super::shelf::Shelf;
 use super::{Fanout, MinChange};
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
+use crate::http::framing::Framing;
 use crate::http::sse::Cursor;
 
 /// What a stream asks for.
@@ -36,65 +37,53 @@ pub struct Wanted {
     pub budget: Option<Arc<Budget>>,
 }
 
+impl Wanted {
+    /// The version up to which the client needs nothing.
+    pub(super) fn since(&self) -> Option<u64> {
+        self.resume.filter(|_| self.min_change.is_none()).map(|cursor| cursor.version)
+    }
+}
+
 /// All that was pending, as one write.
 #[derive(Debug)]
 pub struct Flush {
-    /// Whole blocks, in ascending version.
+    /// Whole blocks, in ascending version, framed as was asked.
     pub bytes: Bytes,
+    /// The bytes of the blocks alone.
+    pub payload: usize,
     /// How many.
     pub messages: usize,
-    /// Whether the client's budget held it up.
-    pub stretched: bool,
 }
 
 /// A stream's subscription. It holds no queue: memory is bounded by its symbols.
 pub struct Subscription {
     fanout: Fanout,
-    pending: Pending,
-    ear: Ear,
-    throttle: Duration,
-    /// The window of the last flush: none before this.
-    window_end: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// The last id sent, or passed.
-    position: Cursor,
-    budget: Option<Arc<Budget>>,
-    /// Messages sent and not yet paid for.
-    owed: u32,
-    stretched: bool,
+    place: Place,
+    shelf: Shelf,
+    waiter: Waiter,
 }
 
 impl Subscription {
     pub(super) fn new(fanout: Fanout, wanted: Wanted) -> Self {
-        let resume = wanted.resume.filter(|_| wanted.min_change.is_none());
-        let since = resume.map(|cursor| cursor.version);
-        let Wanted { symbols, fields, min_change, max_silence, .. } = wanted;
-        Self {
-            pending: Pending::new(&symbols, fields, min_change, max_silence, since),
-            ear: Ear::new(Arc::clone(&fanout.bells), &symbols),
-            throttle: wanted.throttle,
-            window_end: None,
-            timer: None,
-            position: resume.unwrap_or_else(|| fanout.at(0)),
-            budget: wanted.budget,
-            owed: 0,
-            stretched: false,
-            fanout,
-        }
+        let place = fanout.place(wanted);
+        let waiter = Waiter::new(&fanout, &place);
+        Self { fanout, place, shelf: Shelf::alone(Framing::Bare), waiter }
     }
 
     /// The place this stream starts from, or has got to.
     pub fn position(&self) -> Cursor {
-        self.position
+        self.fanout.at(self.place.position())
     }
 
     /// The newest place that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self) -> Cursor {
-        let newest = self.fanout.cursor();
-        if !self.pending.any(&self.fanout) && newest.version > self.position.version {
-            self.position = newest;
-        }
-        self.position
+        let version = self.place.pass(&self.fanout);
+        self.fanout.at(version)
+    }
+
+    /// Whether a flush had to wait for its client's budget of messages.
+    pub fn is_slowed(&self) -> bool {
+        self.place.is_slowed()
     }
 
     /// Waits for something to send.
@@ -106,47 +95,46 @@ impl Subscription {
     /// counts as sent.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Flush> {
         loop {
-            ready!(self.poll_window(cx));
-            match self.pending.take(&self.fanout) {
-                Found::Messages(messages) => return Poll::Ready(self.flush(&messages)),
-                Found::Unfinished => {
+            let wait = match self.place.turn(&self.fanout, &mut self.shelf, Instant::now()) {
+                Turn::Flush(flush) => return Poll::Ready(flush),
+                Turn::Wait(wait) => wait,
+                Turn::Again => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Found::Nothing => {}
-            }
-            self.ear.wait(cx.waker());
-            if self.pending.any(&self.fanout) {
-                self.ear.stop_waiting();
-                continue;
-            }
-            // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
-            self.window_end = None;
-            let Some(until) = self.pending.withheld_until() else {
-                self.timer = None;
-                return Poll::Pending;
             };
-            ready!(self.poll_timer(until.into(), cx));
-            self.ear.stop_waiting();
+            ready!(self.waiter.poll(&self.place, &self.fanout, wait, cx));
         }
     }
+}
 
-    /// Ready once the last flush is a throttle ago and paid for.
-    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(end) = self.window_end {
-            ready!(self.poll_timer(end, cx));
+/// Who wakes a stream that waits by itself.
+pub struct Waiter {
+    ear: Ear,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Waiter {
+    /// For the stream at this place.
+    pub fn new(fanout: &Fanout, place: &Place) -> Self {
+        Self { ear: Ear::new(Arc::clone(&fanout.sleepers), place.symbols()), timer: None }
+    }
+
+    /// Ready when what was to be waited for has come.
+    pub fn poll(&mut self, place: &Place, fanout: &Fanout, wait: Wait, cx: &mut Context<'_>) -> Poll<()> {
+        if wait.change {
+            self.ear.wait(cx.waker());
+            if place.is_behind(fanout) {
+                self.ear.stop_waiting();
+                return Poll::Ready(());
+            }
         }
-        if let Some(budget) = &self.budget
-            && let Err(wait) = budget.pay(&mut self.owed)
-        {
-            // Rounded up: the timer's own grain is a millisecond, and a wait of nothing would spin.
-            let end = Instant::now() + wait.max(Duration::from_millis(1));
-            self.window_end = Some(end);
-            self.stretched = true;
-            ready!(self.poll_timer(end, cx));
-            cx.waker().wake_by_ref();
+        let Some(until) = wait.until else {
+            self.timer = None;
             return Poll::Pending;
-        }
+        };
+        ready!(self.poll_timer(until, cx));
+        self.ear.stop_waiting();
         Poll::Ready(())
     }
 
@@ -160,36 +148,5 @@ impl Subscription {
             None => self.timer = Some(Box::pin(sleep_until(at))),
         }
         self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx))
-    }
-
-    fn flush(&mut self, messages: &[Encoded]) -> Flush {
-        self.window_end = (!self.throttle.is_zero()).then(|| Instant::now() + self.throttle);
-        self.owed = self.owed.saturating_add(u32::try_from(messages.len()).unwrap_or(u32::MAX));
-        let bytes = match messages {
-            [only] if self.moves(only) => only.block().clone(),
-            several => self.join(several),
-        };
-        if let Some(last) = messages.last().filter(|last| self.moves(last)) {
-            self.position.version = last.version;
-        }
-        Flush { bytes, messages: messages.len(), stretched: std::mem::take(&mut self.stretched) }
-    }
-
-    /// Whether a message's id may be shown: it must not take the cursor back.
-    fn moves(&self, message: &Encoded) -> bool {
-        message.version >= self.position.version
-    }
-
-    fn join(&self, messages: &[Encoded]) -> Bytes {
-        let mut joined = BytesMut::with_capacity(messages.iter().map(|message| message.block().len()).sum());
-        for message in messages {
-            if self.moves(message) {
-                joined.extend_from_slice(message.block());
-            } else {
-                joined.extend_from_slice(message.data());
-                joined.extend_from_slice(b"\n");
-            }
-        }
-        joined.freeze()
     }
 }

@@ -17,11 +17,12 @@ use tickcast_feeds::{Event, Status, Venue};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
-use crate::catalogue::{Catalogue, SourceRef};
+use crate::catalogue::{Catalogue, SourceRef, SymbolId};
 use crate::clock;
 use crate::config::{Class, Instrument, PriceRule, Source, StaleAfter};
 use crate::consolidate::tests::trade;
 use crate::fields::FieldSet;
+use crate::http::framing::Framing;
 
 const WINDOW: Duration = Duration::from_millis(100);
 /// Longer than anything waits: what has not come by then does not come.
@@ -428,12 +429,12 @@ async fn over_its_budget_a_stream_waits_longer_for_all_symbols_alike_and_loses_n
     let all = |price: &str| (0..10).for_each(|symbol| desk.set(symbol, price));
     all("1");
     let flush = stream.next().await;
-    assert_eq!((flush.messages, flush.stretched, start.elapsed()), (10, false, Duration::ZERO));
+    assert_eq!((flush.messages, stream.is_slowed(), start.elapsed()), (10, false, Duration::ZERO));
     desk.set(0, "2");
     desk.set(7, "2");
     desk.set(0, "3");
     let flush = stream.next().await;
-    assert!(flush.stretched);
+    assert!(stream.is_slowed());
     assert_eq!(start.elapsed(), Duration::from_secs(1));
     let all: Vec<_> = messages(&flush).into_iter().map(|message| (message.symbol, message.price)).collect();
     assert_eq!(all, [("S7".into(), "2".into()), ("S0".into(), "3".into())]);
@@ -565,4 +566,127 @@ fn p37_a_reader_that_comes_back_after_each_flush_ends_with_the_newest_of_everyth
             task.await.expect("it ends");
         }
     });
+}
+
+/// What several streams do that one thread serves.
+#[derive(Clone, Debug)]
+enum Step {
+    Set { symbol: u32, price: u32 },
+    Halt { symbol: u32 },
+    Turn { stream: usize },
+    Round,
+}
+
+fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+    use proptest::prelude::*;
+    let step = prop_oneof![
+        3 => (0..3_u32, 100..104_u32).prop_map(|(symbol, price)| Step::Set { symbol, price }),
+        1 => (0..3_u32).prop_map(|symbol| Step::Halt { symbol }),
+        4 => (0..6_usize).prop_map(|stream| Step::Turn { stream }),
+        1 => Just(Step::Round),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+proptest::proptest! {
+    /// Streams that share what is made for them, beside the same streams each by itself: the same bytes at each turn.
+    #[test]
+    fn what_streams_share_is_what_each_would_get_alone(steps in steps(), resumed in 0..4_usize) {
+        let desk = Desk::new(3);
+        desk.set(0, "99");
+        let now = Instant::now();
+        let wanted = |stream: usize| {
+            let symbols = if stream < 4 { desk.latest.catalogue().ids().collect() } else { vec![SymbolId(1), SymbolId(0)] };
+            let resume = if stream == resumed { desk.fanout.resume("7f3a.1") } else { None };
+            let min_change = (stream == 3).then_some(MinChange::Amount(Decimal::ONE));
+            Wanted { symbols, resume, min_change, ..desk.wanted() }
+        };
+        let places = || (0..6).map(|stream| desk.fanout.place(wanted(stream))).collect::<Vec<_>>();
+        let (mut together, mut apart) = (places(), places());
+        let (mut shelf, mut none) = (Shelf::new(Framing::Chunked), Shelf::alone(Framing::Chunked));
+        for step in steps {
+            match step {
+                Step::Set { symbol, price } => desk.set(symbol, &price.to_string()),
+                Step::Halt { symbol } => desk.halt(symbol, desk.latest.version(SymbolId(symbol)) % 2 == 0),
+                // What changed is seen by steps that are made from now on only.
+                Step::Round => shelf.begin(),
+                Step::Turn { stream } => {
+                    shelf.begin();
+                    for stream in [stream, (stream + 1) % 6, (stream + 2) % 6] {
+                        let said = |turn| match turn {
+                            Turn::Flush(flush) => format!("{flush:?}"),
+                            other => format!("{other:?}"),
+                        };
+                        let shared = said(together[stream].turn(&desk.fanout, &mut shelf, now));
+                        let alone = said(apart[stream].turn(&desk.fanout, &mut none, now));
+                        proptest::prop_assert_eq!(shared, alone);
+                        proptest::prop_assert_eq!(together[stream].position(), apart[stream].position());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Several threads write while one serves streams that share a shelf: at the end each has the newest of everything, and
+/// whoever comes back at any of its ids gets what it missed.
+#[test]
+fn p37_streams_of_one_thread_lose_nothing_whatever_the_writers_do() {
+    const WRITERS: u32 = 3;
+    const CHANGES: u32 = 3_000;
+    const SYMBOLS: u32 = 5;
+    let desk = Desk::new(SYMBOLS as usize);
+    let done = AtomicBool::new(false);
+    let mut streams: Vec<_> =
+        (0..8).map(|_| (desk.fanout.place(desk.wanted()), BTreeMap::new(), 0)).collect();
+    std::thread::scope(|threads| {
+        let write = |writer: u32| {
+            let desk = &desk;
+            move || {
+                for change in 0..CHANGES {
+                    desk.set((change * (writer + 1)) % SYMBOLS, &format!("{}.{change}", writer + 1));
+                }
+            }
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|writer| threads.spawn(write(writer))).collect();
+        let done = &done;
+        threads.spawn(move || {
+            writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+            done.store(true, Ordering::SeqCst);
+        });
+        let mut shelf = Shelf::new(Framing::Bare);
+        loop {
+            let over = done.load(Ordering::SeqCst);
+            shelf.begin();
+            let mut quiet = true;
+            for (place, known, newest) in &mut streams {
+                match place.turn(&desk.fanout, &mut shelf, Instant::now()) {
+                    Turn::Flush(flush) => {
+                        for message in messages(&flush) {
+                            let version = message.version.expect("nothing is withheld");
+                            assert!(*newest <= version, "ids ascend");
+                            *newest = version;
+                            learn(known, &[message]);
+                        }
+                        quiet = false;
+                    }
+                    Turn::Again => quiet = false,
+                    Turn::Wait(wait) => assert!(wait.change),
+                }
+            }
+            if over && quiet {
+                break;
+            }
+        }
+    });
+    let mut whole = BTreeMap::new();
+    let mut fresh = desk.fanout.place(desk.wanted());
+    let Turn::Flush(flush) = fresh.turn(&desk.fanout, &mut Shelf::alone(Framing::Bare), Instant::now())
+    else {
+        panic!("a snapshot")
+    };
+    learn(&mut whole, &messages(&flush));
+    for (_, known, _) in &streams {
+        assert_eq!(*known, whole);
+    }
 }

@@ -68,6 +68,11 @@ impl Link {
         self.0.requests.load(Ordering::Acquire)
     }
 
+    /// Whether a write is waiting for the client.
+    pub fn is_blocked(&self) -> bool {
+        self.0.blocked.load(Ordering::Acquire)
+    }
+
     /// Whether the client was cut for taking nothing.
     pub fn stalled(&self) -> bool {
         self.0.stalled.load(Ordering::Acquire)
@@ -103,6 +108,11 @@ impl<S> Progress<S> {
     /// Watches a socket. A reader that takes no byte for `stall_max` is cut.
     pub fn new(socket: S, link: Link, stall_max: Duration) -> Self {
         Self { socket, link, stall_max, write_limit: None, read_limit: None, head_begun: false, requests: 0 }
+    }
+
+    /// Gives the socket back, unwatched.
+    pub fn into_socket(self) -> S {
+        self.socket
     }
 
     /// Ends a blocked write whose time is over.

@@ -1,5 +1,7 @@
 //! `GET` and `POST /prices`: from a request's parameters to an open stream, or to what is wrong with them.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -12,7 +14,6 @@ use super::asked::{Asked, Rejected};
 use super::auth::Visitor;
 use super::client;
 use super::limits::{Slot, draining, jittered};
-use super::link::Link;
 use super::params::Params;
 use super::server::{Handover, Peer};
 use super::sse::{self, EventName};
@@ -27,13 +28,12 @@ use crate::fields::Field;
 pub(super) struct Caller {
     pub(super) headers: HeaderMap,
     pub(super) peer: Peer,
-    pub(super) link: Link,
 }
 
 /// Opens a stream, or says why not.
 pub(super) fn open(
     state: &State,
-    caller: Caller,
+    caller: &Caller,
     visitor: &Visitor,
     params: &Params,
     method_reads_status: bool,
@@ -61,7 +61,7 @@ pub(super) fn open(
     }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
-    stream(state, visitor, &asked, cursor, slot, caller.link)
+    stream(state, visitor, &asked, cursor, slot)
 }
 
 /// The head of what a request would be answered, without opening a stream: what a probe gets.
@@ -74,16 +74,9 @@ pub(super) fn probe(state: &State, visitor: &Visitor, params: &Params) -> Answer
     answer
 }
 
-fn stream(
-    state: &State,
-    visitor: &Visitor,
-    asked: &Asked,
-    cursor: Option<&str>,
-    slot: Slot,
-    link: Link,
-) -> Answer {
+fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Answer {
     let resume = cursor.and_then(|text| state.fanout.resume(text));
-    let subscription = state.fanout.subscribe(Wanted {
+    let place = state.fanout.place(Wanted {
         symbols: asked.symbols.clone(),
         fields: asked.fields,
         throttle: asked.throttle,
@@ -114,10 +107,9 @@ fn stream(
     };
     let mut opening = BytesMut::with_capacity(1024);
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
-    sse::event(&mut opening, EventName::Hello, &hello, Some(subscription.position()));
+    sse::event(&mut opening, EventName::Hello, &hello, Some(state.fanout.at(place.position())));
     let opening = opening.freeze();
-    let stream =
-        PriceStream::new(subscription, opening, asked.heartbeat, slot, state.clone(), link, &state.closing);
+    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, Arc::clone(&state.metrics));
     let mut answer = Answer::default();
     stream_headers(answer.headers_mut());
     answer.extensions_mut().insert(Handover::new(stream));

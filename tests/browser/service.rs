@@ -27,7 +27,7 @@ impl Service {
         let runtime = Runtime::new().unwrap();
         let listener = {
             let _inside = runtime.enter();
-            server::bind(address).unwrap()
+            server::bind(address, false).unwrap()
         };
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -54,7 +54,7 @@ impl Service {
 pub fn listen(address: SocketAddr) -> TcpListener {
     let runtime = Runtime::new().unwrap();
     let _inside = runtime.enter();
-    let listener = server::bind(address).unwrap().into_std().unwrap();
+    let listener = server::bind(address, false).unwrap().into_std().unwrap();
     listener.set_nonblocking(false).unwrap();
     SockRef::from(&listener).set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     listener

@@ -70,8 +70,18 @@ sources = ["sim:ETH-USD"]
 
 /// The config of [`INSTRUMENTS`] and more.
 pub fn config(more: &str) -> Config {
-    config::load(&format!("{more}\n{INSTRUMENTS}"), "test.toml", std::iter::empty())
-        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    on_path(
+        config::load(&format!("{more}\n{INSTRUMENTS}"), "test.toml", std::iter::empty())
+            .unwrap_or_else(|mistakes| panic!("{mistakes}")),
+    )
+}
+
+/// Lets streams stay with hyper where `TICKCAST_TEST_STREAMS=body` says so: what is promised must hold on both paths.
+pub fn on_path(mut config: Config) -> Config {
+    if std::env::var("TICKCAST_TEST_STREAMS").is_ok_and(|path| path == "body") {
+        config.http.direct_streams = false;
+    }
+    config
 }
 
 /// Waits for it, but not for ever.
@@ -91,7 +101,11 @@ pub struct Node {
 impl Node {
     /// Serves the [`config`]. The epoch of its cursors is `7f3a`.
     pub async fn start(more: &str) -> Self {
-        let config = config(more);
+        Self::start_with(config(more)).await
+    }
+
+    /// The same, of a config made already.
+    pub async fn start_with(config: Config) -> Self {
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
         let bells = Arc::new(Bells::new(catalogue.len()));
@@ -116,13 +130,13 @@ impl Node {
             http: Arc::new(config.http),
             closing: closing.clone(),
         };
-        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = server::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(server::serve(listener, state, closing.clone()));
         Self { address, latest, metrics, closing, pipeline }
     }
 
-    fn give(&mut self, event: Event<'_>) {
+    pub fn give(&mut self, event: Event<'_>) {
         let mut events = Events::default();
         events.push(event);
         self.pipeline.events(&mut events, clock::now(), |_| {});
@@ -197,7 +211,8 @@ pub struct App {
 
 impl App {
     pub fn start(config: Config, drive: Drive) -> Self {
-        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let config = on_path(config);
+        let listener = server::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };

@@ -1,0 +1,113 @@
+//! What streams ask for, kept once for all that ask for the same: so that those can share what is made for them.
+
+use std::collections::HashSet;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::catalogue::SymbolId;
+use crate::fields::FieldSet;
+
+/// Which symbols, each once, and which fields of them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    pub(super) symbols: Box<[SymbolId]>,
+    pub(super) fields: FieldSet,
+}
+
+/// All that is wished for now. Bounded by the open streams: a wish goes with its last one.
+#[derive(Debug, Default)]
+pub(super) struct Choices(Mutex<HashSet<Shared, FxBuildHasher>>);
+
+/// Hashed and compared by what is wished for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Shared(Arc<Wish>);
+
+impl std::borrow::Borrow<Wish> for Shared {
+    fn borrow(&self) -> &Wish {
+        &self.0
+    }
+}
+
+/// One stream's wish.
+#[derive(Debug)]
+pub(super) struct Choice {
+    wish: Arc<Wish>,
+    choices: Arc<Choices>,
+}
+
+impl Choices {
+    pub(super) fn choose(self: &Arc<Self>, symbols: &[SymbolId], fields: FieldSet) -> Choice {
+        let wish = Wish { symbols: symbols.into(), fields };
+        let mut known = self.known();
+        let wish = if let Some(Shared(wish)) = known.get(&wish) {
+            Arc::clone(wish)
+        } else {
+            let wish = Arc::new(wish);
+            known.insert(Shared(Arc::clone(&wish)));
+            wish
+        };
+        Choice { wish, choices: Arc::clone(self) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<Shared, FxBuildHasher>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Choice {
+    /// Names the wish among those of now: equal ones have the same name.
+    pub(super) fn name(&self) -> usize {
+        Arc::as_ptr(&self.wish).addr()
+    }
+
+    /// Whether another stream may have the same wish.
+    pub(super) fn is_shared(&self) -> bool {
+        // Ours and the list's.
+        Arc::strong_count(&self.wish) > 2
+    }
+}
+
+impl Deref for Choice {
+    type Target = Wish;
+
+    fn deref(&self) -> &Wish {
+        &self.wish
+    }
+}
+
+impl Drop for Choice {
+    fn drop(&mut self) {
+        // Counted under the lock, where alone the number grows.
+        let mut known = self.choices.known();
+        if !self.is_shared() {
+            known.remove(&*self.wish);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_kept_once_and_goes_with_its_last_stream() {
+        let choices = Arc::new(Choices::default());
+        let choose = |symbols: &[u32], fields| {
+            choices.choose(&symbols.iter().copied().map(SymbolId).collect::<Vec<_>>(), fields)
+        };
+        let one = choose(&[1, 2], FieldSet::DEFAULT);
+        assert!(!one.is_shared());
+        let same = choose(&[1, 2], FieldSet::DEFAULT);
+        let others = [choose(&[2, 1], FieldSet::DEFAULT), choose(&[1, 2], FieldSet::SYMBOL)];
+        assert!(one.is_shared() && same.name() == one.name());
+        assert!(others.iter().all(|other| other.name() != one.name() && !other.is_shared()));
+        drop(one);
+        assert_eq!(choices.known().len(), 3);
+        assert!(!same.is_shared());
+        drop(same);
+        drop(others);
+        assert!(choices.known().is_empty());
+    }
+}

@@ -1,0 +1,215 @@
+//! One stream's place in the fan-out: the newest not yet sent, no sooner than the throttle allows. It waits for
+//! nothing itself; it says what to wait for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BufMut;
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::choice::Choice;
+use super::encodings::Message;
+use super::known::{Found, Known, Messages};
+use super::min_change::Withheld;
+use super::shelf::{Parcel, Shelf, Step};
+use super::{Fanout, Flush, Wanted};
+use crate::catalogue::SymbolId;
+
+/// Of the kernel's and the runtime's timers.
+const GRAIN: Duration = Duration::from_millis(1);
+
+/// A stream's place. It holds no queue: memory is bounded by its symbols.
+#[derive(Debug)]
+pub struct Place {
+    choice: Choice,
+    known: Arc<Known>,
+    withheld: Option<Box<Withheld>>,
+    throttle: Duration,
+    /// The window of the last flush: none before this.
+    window_end: Option<Instant>,
+    /// The version of the last id sent, or passed.
+    position: u64,
+    budget: Option<Arc<Budget>>,
+    /// Messages sent and not yet paid for.
+    owed: u32,
+    /// The window is the budget's.
+    held: bool,
+    /// A flush had to wait for the budget.
+    slowed: bool,
+}
+
+/// What a stream's turn comes to.
+#[derive(Debug)]
+pub enum Turn {
+    /// This is to be sent.
+    Flush(Flush),
+    /// There is nothing to send before this.
+    Wait(Wait),
+    /// Something is just being written: the next turn may be taken at once.
+    Again,
+}
+
+/// What a stream waits for: whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// This moment.
+    pub until: Option<Instant>,
+    /// The next change of any of its symbols. Whoever waits for it must ask [`Place::is_behind`] once more after
+    /// having begun to wait.
+    pub change: bool,
+}
+
+impl Place {
+    pub(super) fn new(fanout: &Fanout, wanted: Wanted, now: Instant) -> Self {
+        let since = wanted.since();
+        let Wanted { symbols, fields, throttle, min_change, max_silence, budget, .. } = wanted;
+        let withheld = min_change.map(|least| Withheld::new(least, max_silence, symbols.len(), now));
+        Self {
+            choice: fanout.choices.choose(&symbols, fields),
+            known: Arc::new(Known::new(symbols.len(), since)),
+            withheld: withheld.map(Box::new),
+            throttle,
+            window_end: None,
+            position: since.unwrap_or(0),
+            budget,
+            owed: 0,
+            held: false,
+            slowed: false,
+        }
+    }
+
+    /// The symbols it follows.
+    pub fn symbols(&self) -> &[SymbolId] {
+        &self.choice.symbols
+    }
+
+    /// The version that it starts from, or has got to.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The newest version that this stream has passed: every change up to it was sent, replaced or withheld.
+    pub fn pass(&mut self, fanout: &Fanout) -> u64 {
+        let newest = fanout.latest.committed();
+        if !self.is_behind(fanout) && newest > self.position {
+            self.position = newest;
+        }
+        self.position
+    }
+
+    /// Whether any symbol has changed since the last flush. Does not count what is withheld.
+    pub fn is_behind(&self, fanout: &Fanout) -> bool {
+        self.known.any(&self.choice, fanout)
+    }
+
+    /// Whether a flush had to wait for its client's budget of messages.
+    pub fn is_slowed(&self) -> bool {
+        self.slowed
+    }
+
+    /// Takes the stream's turn. Not to be called while the last flush is still unwritten: what is taken here counts as
+    /// sent.
+    pub fn turn(&mut self, fanout: &Fanout, shelf: &mut Shelf, now: Instant) -> Turn {
+        if let Some(end) = self.window_end.filter(|&end| now < end) {
+            return Turn::Wait(Wait { until: Some(end), change: false });
+        }
+        if let Some(budget) = &self.budget
+            && let Err(wait) = budget.pay(&mut self.owed)
+        {
+            // Rounded up: the timers' own grain is a millisecond, and a wait of nothing would spin.
+            let end = now + wait.max(Duration::from_millis(1));
+            self.window_end = Some(end);
+            self.held = true;
+            return Turn::Wait(Wait { until: Some(end), change: false });
+        }
+        match self.step(fanout, shelf, now) {
+            Ok(Some(parcel)) => {
+                if parcel.conflated > 0 {
+                    fanout.metrics.conflated.inc_by(parcel.conflated);
+                }
+                Turn::Flush(self.flush(parcel, now))
+            }
+            Err(Unfinished) => Turn::Again,
+            Ok(None) => {
+                // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
+                (self.window_end, self.held) = (None, false);
+                let until = self.withheld.as_ref().and_then(|withheld| withheld.until());
+                Turn::Wait(Wait { until, change: true })
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        fanout: &Fanout,
+        shelf: &mut Shelf,
+        now: Instant,
+    ) -> Result<Option<Parcel>, Unfinished> {
+        let shares = self.withheld.is_none() && self.choice.is_shared();
+        let from = self.known.place().filter(|_| shares);
+        if from.is_some()
+            && let Some(step) = shelf.step(&self.choice, &self.known)
+        {
+            self.known = step.known;
+            return Ok(step.parcel);
+        }
+        if Arc::get_mut(&mut self.known).is_none() {
+            self.known = Arc::new(self.known.copy());
+        }
+        let known = Arc::get_mut(&mut self.known).expect("it was made just now");
+        let fields = self.choice.fields;
+        let found =
+            known.take(&self.choice, fanout, &mut self.withheld, now, |id| shelf.look(fanout, id, fields));
+        let parcel = match found {
+            Found::Messages { messages, conflated } => Some(self.parcel(shelf, &messages, conflated)),
+            Found::Nothing => None,
+            Found::Unfinished => return Err(Unfinished),
+        };
+        if let Some(from) = from {
+            shelf.keep(&self.choice, from, Step { known: Arc::clone(&self.known), parcel: parcel.clone() });
+        }
+        Ok(parcel)
+    }
+
+    fn parcel(&self, shelf: &Shelf, messages: &Messages, conflated: u64) -> Parcel {
+        let bytes = |message: &Message| {
+            if self.moves(message.version) { message.block().len() } else { message.data().len() + 1 }
+        };
+        let payload = messages.iter().map(|message| bytes(message)).sum();
+        let framed = shelf.framing().piece(payload, |out| {
+            for message in messages {
+                if self.moves(message.version) {
+                    out.put_slice(message.block());
+                } else {
+                    out.put_slice(message.data());
+                    out.put_u8(b'\n');
+                }
+            }
+        });
+        let last = messages.last().map_or(0, |message| message.version);
+        Parcel { bytes: framed, payload, messages: messages.len(), conflated, last }
+    }
+
+    /// Whether a message's id may be shown: it must not take the cursor back.
+    fn moves(&self, version: u64) -> bool {
+        version >= self.position
+    }
+
+    fn flush(&mut self, parcel: Parcel, now: Instant) -> Flush {
+        let Parcel { bytes, payload, messages, last, .. } = parcel;
+        // Timers have a grain: what is late by less than that begins its window when it should have, so that a steady
+        // stream keeps its pace.
+        let begin = self.window_end.filter(|&end| now.saturating_duration_since(end) <= GRAIN).unwrap_or(now);
+        self.window_end = (!self.throttle.is_zero()).then(|| begin + self.throttle);
+        self.slowed |= std::mem::take(&mut self.held);
+        if self.budget.is_some() {
+            self.owed = self.owed.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
+        }
+        self.position = self.position.max(last);
+        Flush { bytes, payload, messages }
+    }
+}
+
+/// Whatever there is, is just being written.
+struct Unfinished;

@@ -1,0 +1,138 @@
+//! What one fan-out thread keeps at hand for its streams: the newest messages, without a lock, and the flushes that
+//! streams at the same place share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use tickcast_feeds::UnixNanos;
+
+use super::Fanout;
+use super::choice::Choice;
+use super::encodings::{self, CHOICES_MAX, Look};
+use super::known::{Known, Through};
+use crate::catalogue::SymbolId;
+use crate::fields::FieldSet;
+use crate::http::framing::Framing;
+
+/// Messages of a choice of fields that nobody asked for in so many rounds make room for others.
+const ROUNDS_KEPT: u64 = 1_000;
+
+/// One thread's shelf. What is taken from it is as new as the store.
+#[derive(Debug)]
+pub struct Shelf {
+    framing: Framing,
+    keeps: bool,
+    choices: SmallVec<[Looks; 1]>,
+    steps: FxHashMap<(usize, Through), Step>,
+    round: u64,
+}
+
+/// The newest of each symbol, for one choice of fields.
+#[derive(Debug)]
+struct Looks {
+    fields: FieldSet,
+    /// By symbol; `None` where nobody looked yet.
+    looks: Box<[Option<Look>]>,
+    /// The round in which somebody looked last.
+    used: u64,
+}
+
+/// From one place to the next.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) known: Arc<Known>,
+    pub(super) parcel: Option<Parcel>,
+}
+
+/// The messages of one flush as they go out.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    pub(super) bytes: Bytes,
+    /// Of the messages alone.
+    pub(super) payload: usize,
+    pub(super) messages: usize,
+    pub(super) conflated: u64,
+    /// The version of the last of them.
+    pub(super) last: u64,
+}
+
+impl Shelf {
+    /// A shelf for many streams that are served one after the other.
+    pub fn new(framing: Framing) -> Self {
+        Self { keeps: true, ..Self::alone(framing) }
+    }
+
+    /// One that stays empty, for a stream that is served by itself.
+    pub fn alone(framing: Framing) -> Self {
+        Self { framing, keeps: false, choices: SmallVec::new(), steps: FxHashMap::default(), round: 0 }
+    }
+
+    /// Begins a round of serving streams. To be called after the marks of what changed were taken: steps of the round
+    /// before may lack that.
+    pub fn begin(&mut self) {
+        self.steps.clear();
+        self.round += 1;
+    }
+
+    /// How flushes are framed.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(super) fn look(
+        &mut self,
+        fanout: &Fanout,
+        id: SymbolId,
+        fields: FieldSet,
+    ) -> Option<(Look, Option<UnixNanos>)> {
+        let version = fanout.latest.version(id);
+        let Some(looks) = self.looks(fanout, fields) else { return encodings::look(fanout, id, fields) };
+        let kept = &mut looks[id.0 as usize];
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.version == version) {
+            return Some((kept.clone(), None));
+        }
+        let look = encodings::look(fanout, id, fields)?;
+        *kept = Some(look.0.clone());
+        Some(look)
+    }
+
+    fn looks(&mut self, fanout: &Fanout, fields: FieldSet) -> Option<&mut [Option<Look>]> {
+        if !self.keeps {
+            return None;
+        }
+        let place = self.choices.iter().position(|choice| choice.fields == fields);
+        let place = place.or_else(|| self.make_room(fanout, fields))?;
+        let choice = &mut self.choices[place];
+        choice.used = self.round;
+        Some(&mut choice.looks)
+    }
+
+    fn make_room(&mut self, fanout: &Fanout, fields: FieldSet) -> Option<usize> {
+        let looks = vec![None; fanout.latest.catalogue().len()].into();
+        let new = Looks { fields, looks, used: self.round };
+        if self.choices.len() < CHOICES_MAX {
+            self.choices.push(new);
+            return Some(self.choices.len() - 1);
+        }
+        let (place, oldest) = self.choices.iter_mut().enumerate().min_by_key(|(_, choice)| choice.used)?;
+        if oldest.used + ROUNDS_KEPT > self.round {
+            return None;
+        }
+        *oldest = new;
+        Some(place)
+    }
+
+    /// The step that another stream of the same wish has made from the same place in this round.
+    pub(super) fn step(&self, choice: &Choice, known: &Known) -> Option<Step> {
+        self.steps.get(&(choice.name(), known.place()?)).cloned()
+    }
+
+    /// Keeps a step for other streams of the wish.
+    pub(super) fn keep(&mut self, choice: &Choice, from: Through, step: Step) {
+        if self.keeps && step.known.place().is_some() {
+            self.steps.insert((choice.name(), from), step);
+        }
+    }
+}
