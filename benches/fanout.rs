@@ -2,8 +2,9 @@
 //! serialises for itself), in the same run.
 //!
 //! `in_process`: no socket; each iteration updates every followed symbol once and lets every stream take its
-//! flush. `sockets`: 1,000 real connections over loopback, server and clients in this process; each iteration
-//! updates one symbol, or ten, and waits until all clients have them. Throughput counts delivered messages.
+//! flush, `thread` as a fan-out thread does it for many, `tickcast` each by itself. `sockets`: 1,000 real connections
+//! over loopback, server and clients in this process; each iteration updates one symbol, or ten, and waits until all
+//! clients have them. Throughput counts delivered messages.
 
 #![allow(
     missing_docs,
@@ -25,10 +26,13 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hyper_util::rt::TokioIo;
 use support::{Service, textbook};
+use tickcast::fanout::{Fanout, Shelf, Turn};
+use tickcast::http::framing::Framing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use warp::Filter;
 
 const STREAMS: [usize; 3] = [1, 100, 10_000];
@@ -57,6 +61,22 @@ fn in_process(c: &mut Criterion) {
                     }
                 });
             });
+            group.bench_function(BenchmarkId::new("thread", &name), |b| {
+                let mut service = Service::new(symbols);
+                let wanted = || Service::wanted(0..symbols);
+                let mut all: Vec<_> = (0..streams).map(|_| service.fanout.place(wanted())).collect();
+                let mut shelf = Shelf::new(Framing::Chunked);
+                b.iter(|| {
+                    (0..symbols).for_each(|symbol| service.tick(symbol));
+                    shelf.begin();
+                    for stream in &mut all {
+                        let Turn::Flush(flush) = stream.turn(&service.fanout, &mut shelf, Instant::now()) else {
+                            panic!("nothing to send")
+                        };
+                        assert_eq!(black_box(flush).messages, symbols);
+                    }
+                });
+            });
             group.bench_function(BenchmarkId::new("textbook", &name), |b| {
                 let sender = textbook::channel(2 * symbols);
                 let names = || (0..symbols).map(support::name).collect();
@@ -73,6 +93,44 @@ fn in_process(c: &mut Criterion) {
                 });
             });
         }
+    }
+    group.finish();
+}
+
+/// What one flush of ten symbols costs a fan-out thread, its write left out, by how many streams follow the same ten.
+fn flush(c: &mut Criterion) {
+    const STREAMS: usize = 1_000;
+    let mut group = c.benchmark_group("flush");
+    group.throughput(Throughput::Elements(STREAMS as u64));
+    for alike in [1, 10, STREAMS] {
+        group.bench_function(BenchmarkId::new("streams_alike", alike), |b| {
+            let mut service = Service::new(100);
+            // Ten steps from each of a hundred symbols: all sets differ.
+            let wanted = |stream: usize| {
+                let set = stream / alike;
+                Service::wanted((0..10).map(move |place| (set * 7 + place * (1 + set / 100)) % 100))
+            };
+            let mut all: Vec<_> = (0..STREAMS).map(|stream| service.fanout.place(wanted(stream))).collect();
+            let mut shelf = Shelf::new(Framing::Chunked);
+            let mut take = |fanout: &Fanout| {
+                shelf.begin();
+                for stream in &mut all {
+                    let turn = stream.turn(fanout, &mut shelf, Instant::now());
+                    assert!(matches!(black_box(turn), Turn::Flush(_)));
+                }
+            };
+            take(&service.fanout);
+            b.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    (0..100).for_each(|symbol| service.tick(symbol));
+                    let start = Instant::now();
+                    take(&service.fanout);
+                    spent += start.elapsed();
+                }
+                spent
+            });
+        });
     }
     group.finish();
 }
@@ -232,5 +290,5 @@ struct Query {
     symbols: String,
 }
 
-criterion_group!(benches, in_process, update, sockets);
+criterion_group!(benches, in_process, flush, update, sockets);
 criterion_main!(benches);
