@@ -15,6 +15,7 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::config::{Config, Sim};
 use crate::fanout::{Bells, Fanout};
+use crate::http::auth::{self, Auth};
 use crate::http::sse::Epoch;
 use crate::http::{self, cors::Cors, limits::Limits};
 use crate::ingest::dial::Network;
@@ -171,13 +172,17 @@ fn start(
     let hub = fanout.clone();
     tasks.own.spawn(async move { hub.run().await });
     tasks.own.spawn(watch(latest, feeds, running));
-    let limits = Arc::new(Limits::new(config.limits, config.http.trusted_proxies.clone()));
-    tasks.own.spawn(forget(Arc::clone(&limits)));
+    let auth = Arc::new(Auth::new(&config, &catalogue));
+    tasks.own.spawn(auth::reload::watch(Arc::clone(&auth)));
+    let limits = Arc::new(Limits::new(config.limits));
+    tasks.own.spawn(forget(Arc::clone(&limits), Arc::clone(&auth)));
 
-    let cors = Arc::new(Cors::new(&config.http.cors_origins));
+    let cors = Cors::new(&config.http.cors_origins).with_cookies(config.auth.cookie.is_some());
+    let cors = Arc::new(cors);
     let (stream, http) = (Arc::new(config.stream), Arc::new(config.http));
     let closing = closing.clone();
-    let state = http::State { fanout, board, limits, metrics, cors, stream, http, closing: closing.clone() };
+    let state =
+        http::State { fanout, board, auth, limits, metrics, cors, stream, http, closing: closing.clone() };
     http::server::serve(listener, state, closing)
 }
 
@@ -265,11 +270,12 @@ async fn watch(latest: Latest, feeds: Vec<Feed>, limits: Vec<(Venue, Duration)>)
     }
 }
 
-/// Forgets clients that are gone, for ever.
-async fn forget(limits: Arc<Limits>) {
+/// Forgets clients that are gone and tickets that are too old, for ever.
+async fn forget(limits: Arc<Limits>, auth: Arc<Auth>) {
     let mut beat = interval(FORGET);
     loop {
         beat.tick().await;
         limits.forget();
+        auth.forget();
     }
 }

@@ -158,10 +158,17 @@ impl Catalogue {
 
     /// The first `limit` symbols that match, best first, and how many match in all: those that are the text, then
     /// those that start with it, then those that contain it; in each by symbol, alias, name. In any case. An empty
-    /// query matches all, in the catalogue's order.
-    pub fn search(&self, query: &str, class: Option<Class>, limit: usize) -> (Vec<SymbolId>, usize) {
+    /// query matches all, in the catalogue's order. Only symbols for which `is_among` are looked at.
+    pub fn search(
+        &self,
+        query: &str,
+        class: Option<Class>,
+        limit: usize,
+        is_among: impl Fn(SymbolId) -> bool,
+    ) -> (Vec<SymbolId>, usize) {
         let query = query.trim().to_uppercase();
-        let of_class = self.ids().filter(|id| class.is_none_or(|class| class == self.entry(*id).class));
+        let is_of_class = |id: &SymbolId| class.is_none_or(|class| class == self.entry(*id).class);
+        let of_class = self.ids().filter(|id| is_of_class(id) && is_among(*id));
         let mut ranked: Vec<_> =
             of_class.filter_map(|id| Some((self.terms[id.index()].rank(&query)?, id))).collect();
         // The id settles what is equal, so the order is the same each time.
@@ -291,7 +298,7 @@ mod tests {
     fn a_search_ranks_exact_then_prefix_then_contains() {
         let catalogue = catalogue();
         let search = |query, class, limit| {
-            let (found, total) = catalogue.search(query, class, limit);
+            let (found, total) = catalogue.search(query, class, limit, |_| true);
             (symbols(&catalogue, &found).join(" "), total)
         };
         assert_eq!(search("", None, 10), ("AAPL BTC ETH BITC".to_owned(), 4));
@@ -303,5 +310,7 @@ mod tests {
         assert_eq!(search("", Some(Class::Crypto), 2), ("BTC ETH".to_owned(), 3));
         assert_eq!(search("nothing", None, 10), (String::new(), 0));
         assert_eq!(search("e", None, 0), (String::new(), 2));
+        let among = catalogue.search("", None, 10, |id| id != SymbolId(1));
+        assert_eq!((symbols(&catalogue, &among.0).join(" "), among.1), ("AAPL ETH BITC".to_owned(), 3));
     }
 }

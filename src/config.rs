@@ -1,12 +1,14 @@
 //! The configuration: one struct per component, read from TOML and the environment, with every mistake told at
 //! once. What a key means is said here and in `config/tickcast.toml`; what is done with it, where it is used.
 
+mod auth;
 mod env;
 mod feeds;
 mod instrument;
 mod mistake;
 pub mod near;
 mod parse;
+mod plan;
 mod proxy;
 mod rules;
 mod secret;
@@ -20,14 +22,20 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use auth::{
+    ApiKey, Auth, AuthMode, BadJwks, Jwt, JwtKey, KeyHash, KeysFile, Operators, SignedBy, check_key,
+};
 pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
 pub use instrument::{Class, Instrument, PriceRule, Source, StaleAfter};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use plan::{Plan, SymbolPattern};
 pub use proxy::{Proxy, ProxyKind};
 pub use secret::{Key, Secret};
 
+pub(crate) use auth::{read_file, read_jwks, read_keys};
+
 use instrument::Draft;
-use parse::{boolean, duration, folder, network, origin, socket_address, whole};
+use parse::{boolean, duration, folder, network, origin, socket_address, whole, word};
 use section::Section;
 
 /// Fan-out threads there may be.
@@ -50,6 +58,10 @@ pub struct Config {
     pub limits: Limits,
     /// `[http]`.
     pub http: Http,
+    /// `[auth]`.
+    pub auth: Auth,
+    /// `[plans]`, in the file's order.
+    pub plans: Vec<Plan>,
     /// `[record]`: keeps raw frames. Default: off.
     pub record: Option<Record>,
 }
@@ -87,7 +99,8 @@ pub struct Stream {
     pub retry: Duration,
 }
 
-/// How much one client, and all of them together, may take. A client is an address; IPv6 by its /64.
+/// How much one client, and all of them together, may take. A client is a key or the subject of a token; without one,
+/// an address, IPv6 by its /64.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Streams that one client has open. From 1. Default: 100.
@@ -98,6 +111,10 @@ pub struct Limits {
     pub messages_per_second: Option<u32>,
     /// Streams open in all. From 1. Default: 100,000.
     pub streams_total: u32,
+    /// Connections accepted in a second; the others wait in the kernel's queue. From 1. Default: any number.
+    pub accepts_per_second: Option<u32>,
+    /// Resident memory of the process, bytes, above which no stream is opened. From 16 MiB. Default: none.
+    pub memory_max: Option<u64>,
 }
 
 /// The server.
@@ -107,8 +124,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Values of the `Origin` header that may read our answers, in lower case; `*` is every one. Default: `*`.
     pub cors_origins: Vec<String>,
-    /// Networks whose `X-Forwarded-For` is believed. Default: none.
+    /// Networks of proxies that are believed about who asks them. Default: none.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say it. Default: `X-Forwarded-For`.
+    pub forwarded: Forwarded,
     /// A stop spreads the ends of the streams over this time. 0 to 10 min. Default: 5 s.
     pub drain_window: Duration,
     /// A stop is over after this time, whatever is still open. `drain_window` to 1 h. Default: 10 s.
@@ -120,6 +139,17 @@ pub struct Http {
     /// Whether a stream on plain HTTP/1.1 is written straight to its socket, without hyper, once its head is out. Default:
     /// true.
     pub direct_streams: bool,
+}
+
+/// The header in which proxies say who asks them. One of the two: the other, which they pass on as it came, is whatever a
+/// client likes to write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// `X-Forwarded-For`: what most proxies write.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Standard,
 }
 
 /// The built-in demo's text: a simulated market, no network.
@@ -144,16 +174,7 @@ pub fn load(
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::new(origin);
-    let mut root = match tree::parse(text) {
-        Ok(root) => root,
-        Err(error) => {
-            // The error's own text repeats the line, which may hold a secret.
-            let line = error.span().map_or(1, |span| tree::line_of(text, span.start));
-            let problem = format!("not TOML: {}", error.message().replace('\n', "; "));
-            mistakes.add(&Place::Line(line), "", problem);
-            return mistakes.or(Config::default());
-        }
-    };
+    let Some(mut root) = tree::read(text, &mut mistakes) else { return mistakes.or(Config::default()) };
     let env: HashMap<String, String> = env.collect();
     env::overlay(&mut root, &env, &mut mistakes);
     let top = |top: &mut Section<'_>| {
@@ -165,9 +186,19 @@ pub fn load(
         let limits = top.table("limits", Limits::read).unwrap_or_default();
         let http = top.table("http", Http::read).unwrap_or_default();
         let record = top.table("record", Record::read).flatten();
-        (drafts, Config { instruments: Vec::new(), feeds, stream, limits, http, record }, is_feeds_right)
+        let plan_drafts = top.table("plans", plan::read).unwrap_or_default();
+        let plans: Vec<Plan> = plan_drafts.iter().map(|draft| draft.plan.clone()).collect();
+        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+        let read_auth = |section: &mut Section<'_>| {
+            let auth = Auth::read(section, &names, &env);
+            rules::check_cookie(section, &auth, &http.cors_origins);
+            auth
+        };
+        let auth = top.table("auth", read_auth).unwrap_or_default();
+        let config = Config { instruments: Vec::new(), feeds, stream, limits, http, auth, plans, record };
+        (drafts, plan_drafts, config, is_feeds_right)
     };
-    let (drafts, mut config, is_feeds_right) =
+    let (drafts, plan_drafts, mut config, is_feeds_right) =
         Section::read(String::new(), Place::Line(1), &root, &mut mistakes, top);
 
     let generated = config.feeds.sim.as_ref().filter(|sim| sim.enabled).map_or(0, |sim| sim.generate);
@@ -179,6 +210,9 @@ pub fn load(
         rules::check_feeds(&drafts, &config.feeds, &mut mistakes);
     }
     config.instruments = drafts.into_iter().map(|draft| draft.instrument).chain(generated).collect();
+    for draft in &plan_drafts {
+        draft.check(&config.instruments, &mut mistakes);
+    }
     if config.instruments.is_empty() && mistakes.count() == 0 {
         let problem = "there is none; add an [[instrument]], or set `generate` in [feeds.sim]";
         mistakes.add(&Place::Line(1), "[[instrument]]", problem);
@@ -227,6 +261,8 @@ impl Limits {
             opens_per_minute: section.get("opens_per_minute", default.opens_per_minute, &limit),
             messages_per_second: section.optional("messages_per_second", &limit),
             streams_total: section.get("streams_total", default.streams_total, &limit),
+            accepts_per_second: section.optional("accepts_per_second", &limit),
+            memory_max: section.optional("memory_max", whole(16 << 20..=1_u64 << 50)),
         }
     }
 }
@@ -238,6 +274,8 @@ impl Default for Limits {
             opens_per_minute: 600,
             messages_per_second: None,
             streams_total: 100_000,
+            accepts_per_second: None,
+            memory_max: None,
         }
     }
 }
@@ -250,6 +288,11 @@ impl Http {
             listen: section.get("listen", default.listen, socket_address),
             cors_origins: section.list("cors_origins", origin).map_or(default.cors_origins, values),
             trusted_proxies: section.list("trusted_proxies", network).map_or(default.trusted_proxies, values),
+            forwarded: section.get(
+                "forwarded",
+                default.forwarded,
+                word(&[("x-forwarded-for", Forwarded::XForwardedFor), ("forwarded", Forwarded::Standard)]),
+            ),
             drain_window: section.get("drain_window", default.drain_window, drain_window),
             drain_max: section.get("drain_max", default.drain_max, duration(Duration::ZERO..=HOUR)),
             threads: section.get("threads", default.threads, whole(1..=THREADS_MAX)),
@@ -287,6 +330,7 @@ impl Default for Http {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             cors_origins: vec!["*".to_owned()],
             trusted_proxies: Vec::new(),
+            forwarded: Forwarded::default(),
             drain_window: Duration::from_secs(5),
             drain_max: Duration::from_secs(10),
             threads: std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX),

@@ -1,7 +1,9 @@
 //! The routes, as a table one can read, and what they share.
 
 mod asked;
+pub mod auth;
 mod body;
+pub mod client;
 pub mod cors;
 mod feeds;
 pub mod framing;
@@ -17,6 +19,7 @@ mod snapshot;
 pub mod sse;
 mod stream;
 mod symbols;
+mod tickets;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,10 +34,12 @@ use crate::catalogue::Catalogue;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::ingest::Board;
-use crate::metrics::{ByLimit, Metrics};
+use crate::metrics::{ByLimit, ByReason, Metrics};
+use auth::{Auth, Denied, Door, Visitor};
 use cors::Cors;
 use limits::Limits;
 use params::Params;
+use prices::Caller;
 use problem::Problem;
 use server::Peer;
 
@@ -53,7 +58,9 @@ pub struct State {
     pub fanout: Fanout,
     /// The feeds' health.
     pub board: Board,
-    /// Who may have what.
+    /// Who asks, and what he may have.
+    pub auth: Arc<Auth>,
+    /// How much of it, and who has it now.
     pub limits: Arc<Limits>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
@@ -76,6 +83,20 @@ impl State {
     fn limited(&self, limit: &'static str) {
         self.metrics.limited.get_or_create(&ByLimit { limit }).inc();
     }
+
+    /// Counts a request that is not let in, and says why.
+    fn denied(&self, denied: &Denied) -> Problem {
+        let reason = denied.reason();
+        self.metrics.denied.get_or_create(&ByReason { reason }).inc();
+        tracing::debug!(reason, "request not let in");
+        denied.problem()
+    }
+
+    /// Finds out who asks, and takes his credential out of the parameters.
+    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Problem> {
+        let address = self.auth.address(caller.peer.0.ip(), &caller.headers);
+        self.auth.admit(door, address, &caller.headers, params).map_err(|denied| self.denied(&denied))
+    }
 }
 
 /// A probe (`HEAD`): it gets the head of the answer, and no stream is opened for it.
@@ -95,25 +116,44 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let query = query();
 
     let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: Arc<State>, caller: prices::Caller, query: Result<Params, Problem>, probe| match query {
-            Ok(params) if probe => prices::probe(&state, &params),
-            Ok(params) => prices::open(&state, &caller, &params, false),
-            Err(problem) => problem.answer(),
+        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| {
+            let answer = query.and_then(|mut params| {
+                let visitor = state.admit(Door::Stream, &caller, &mut params)?;
+                Ok(if probe {
+                    prices::probe(&state, &visitor, &params)
+                } else {
+                    prices::open(&state, &caller, &visitor, &params, false)
+                })
+            });
+            answer.unwrap_or_else(|problem| problem.answer())
         },
     );
     let prices_by_body =
         exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).map(
-            |state: Arc<State>, caller: prices::Caller, body: Result<Params, Problem>| match body {
-                Ok(params) => prices::open(&state, &caller, &params, true),
-                Err(problem) => problem.answer(),
+            |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| {
+                // A credential in a body is none: it stands in a header, where nobody keeps it.
+                let visitor = state.admit(Door::Data, &caller, &mut Params::default());
+                let answer =
+                    visitor.and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
+                answer.unwrap_or_else(|problem| problem.answer())
             },
         );
-    let snapshot = get("prices/snapshot").and(state.clone()).and(query).map(answered(snapshot::get));
-    let symbols = get("symbols").and(state.clone()).and(query).map(answered(symbols::get));
-    let feeds = get("feeds").and(state.clone()).and(query).map(answered(feeds::get));
+    let tickets = exactly("tickets")
+        .and(warp::post())
+        .and(state.clone())
+        .and(caller())
+        .and(body())
+        .map(|state: Arc<State>, caller: Caller, body| tickets::post(&state, &caller, body));
+    let other_method_of_tickets =
+        exactly("tickets").map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
+    let guarded = |path| get(path).and(state.clone()).and(caller()).and(query);
+    let snapshot = guarded("prices/snapshot").map(admitted(Door::Data, snapshot::get));
+    let symbols = guarded("symbols").map(admitted(Door::Data, symbols::get));
+    let feeds = guarded("feeds").map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
     let live = get("health/live").and(state.clone()).and(query).map(answered(ops::live));
     let ready = get("health/ready").and(state.clone()).and(query).map(answered(ops::ready));
-    let metrics = get("metrics").and(state).and(query).map(answered(ops::metrics));
+    let metrics =
+        guarded("metrics").map(admitted(Door::Operator, |state, _, params| ops::metrics(state, params)));
     let dashboard = warp::path::end().and(warp::get()).map(|| {
         let html = warp::reply::html(DASHBOARD);
         let html = warp::reply::with_header(html, "content-security-policy", DASHBOARD_POLICY);
@@ -124,6 +164,10 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
 
     prices
         .or(prices_by_body)
+        .unify()
+        .or(tickets)
+        .unify()
+        .or(other_method_of_tickets)
         .unify()
         .or(snapshot)
         .unify()
@@ -183,14 +227,15 @@ fn url_too_long(bytes: usize) -> Problem {
         .expecting(format!("at most {most} bytes"))
 }
 
-/// The body's parameters, if it is neither too long nor too slow.
+/// The body's parameters.
 fn json_body() -> impl Filter<Extract = (Result<Params, Problem>,), Error = Rejection> + Copy {
+    body().map(|body: Result<Bytes, Problem>| body.and_then(|bytes| Params::from_json(&bytes)))
+}
+
+/// The body, if it is neither too long nor too slow.
+fn body() -> impl Filter<Extract = (Result<Bytes, Problem>,), Error = Rejection> + Copy {
     warp::body::stream().then(|body| async {
-        match tokio::time::timeout(BODY_TIME_MAX, collect(body)).await {
-            Ok(Ok(bytes)) => Params::from_json(&bytes),
-            Ok(Err(problem)) => Err(problem),
-            Err(_) => Err(body_too_slow()),
-        }
+        tokio::time::timeout(BODY_TIME_MAX, collect(body)).await.unwrap_or_else(|_| Err(body_too_slow()))
     })
 }
 
@@ -228,12 +273,27 @@ fn answered(
     }
 }
 
+/// Makes a route of a function that answers who is let in by this door.
+fn admitted(
+    door: Door,
+    route: fn(&State, &Visitor, &Params) -> Result<Answer, Problem>,
+) -> impl Fn(Arc<State>, Caller, Result<Params, Problem>) -> Answer + Clone {
+    move |state, caller, query| {
+        let answer = query.and_then(|mut params| {
+            let visitor = state.admit(door, &caller, &mut params)?;
+            route(&state, &visitor, &params)
+        });
+        answer.unwrap_or_else(|problem| problem.answer())
+    }
+}
+
 /// What no route took.
 fn refused(rejection: &Rejection) -> Answer {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         return Problem::method_not_allowed("GET, HEAD, OPTIONS").answer();
     }
-    let routes = "/, /prices, /prices/snapshot, /symbols, /feeds, /health/live, /health/ready, /metrics";
+    let routes =
+        "/, /prices, /prices/snapshot, /tickets, /symbols, /feeds, /health/live, /health/ready, /metrics";
     Problem::new(
         StatusCode::NOT_FOUND,
         "no-such-route",

@@ -10,7 +10,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
-use tickcast::commands::{check, decode};
+use tickcast::commands::{check, decode, key};
 use tickcast::config::{self, Config};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
@@ -54,6 +54,8 @@ enum Command {
     Decode(Decode),
     /// Loads the config, prints every mistake with its line, then the plan.
     Check(Check),
+    /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
+    Key(Key),
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +100,18 @@ struct Check {
     config: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Key {
+    /// Its name in the keys file and in logs, such as who gets it.
+    id: String,
+    /// What it may have: a plan of the config [default: auth.plan].
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<String>,
+    /// When it ends, such as 2030-01-31 or 2030-01-31T12:00:00Z [default: never].
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+}
+
 /// What went wrong, by whose doing.
 enum Failure {
     /// Wrong arguments or config: exit code 2.
@@ -114,6 +128,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve(args),
         Some(Command::Decode(args)) => run_decode(&args),
         Some(Command::Check(args)) => run_check(&args),
+        Some(Command::Key(args)) => run_key(&args),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -261,6 +276,15 @@ fn run_check(args: &Check) -> Result<(), Failure> {
     let catalogue = Catalogue::new(config.instruments.clone());
     check::run(&config, &catalogue, &mut io::stdout().lock())
         .map_err(|error| Failure::Run(format!("check: {error}")))
+}
+
+/// The key goes to stdout, alone, and the lines for the file to stderr: `tickcast key alice 2>> keys.toml` shows the one and
+/// files the other.
+fn run_key(args: &Key) -> Result<(), Failure> {
+    let (plan, expires) = (args.plan.as_deref(), args.expires.as_deref());
+    config::check_key(&args.id, plan, expires).map_err(Failure::Usage)?;
+    key::run(&args.id, plan, expires, &mut io::stdout().lock(), &mut io::stderr().lock())
+        .map_err(|error| Failure::Run(format!("key: {error}")))
 }
 
 /// The scenarios' names, each with what is to be seen.

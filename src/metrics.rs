@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tickcast_feeds::{UnixNanos, Venue};
 
+use crate::http::auth::Denied;
 use crate::process;
 
 /// Everything that is counted.
@@ -57,6 +58,8 @@ pub struct Metrics {
     pub publish_delay: Histogram,
     /// Requests refused or streams slowed, by limit.
     pub limited: Family<ByLimit, Counter>,
+    /// Requests that were not let in, by reason.
+    pub denied: Family<ByReason, Counter>,
     /// Connections that could not be accepted.
     pub accept_errors: Counter,
 }
@@ -170,15 +173,21 @@ impl Default for Metrics {
             bytes_sent: Counter::default(),
             publish_delay: seconds(),
             limited: Family::default(),
+            denied: Family::default(),
             accept_errors: Counter::default(),
         };
         metrics.register();
         // Shown at 0 from the start: nobody can see a rise from what is not there.
-        for reason in ["client", "drained", "stalled"] {
+        let credential = ["credential_expired", "credential_revoked", "credential_changed"];
+        for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        for limit in ["rate_limited", "too_many_streams", "overloaded", "draining", "messages_per_second"] {
+        let limits = ["rate_limited", "too_many_streams", "overloaded", "draining", "messages_per_second"];
+        for limit in limits.into_iter().chain(["too_many_tickets"]) {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
+        }
+        for reason in Denied::REASONS {
+            drop(metrics.denied.get_or_create(&ByReason { reason }));
         }
         metrics
     }
@@ -224,6 +233,7 @@ impl Metrics {
         let delay = "From the frame read whole to the message encoded";
         r.register_with_unit("publish_delay", delay, Unit::Seconds, self.publish_delay.clone());
         r.register("limited", "Requests refused or streams slowed, by limit", self.limited.clone());
+        r.register("denied", "Requests that were not let in, by reason", self.denied.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
         registry.register_collector(Box::new(process::Usage));
         self.registry = registry;

@@ -34,7 +34,8 @@ impl Collector for Usage {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)
         };
-        gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident_bytes())?;
+        let resident = resident_bytes().and_then(|bytes| i64::try_from(bytes).ok());
+        gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident)?;
         gauge("process_open_fds", "Number of open file descriptors", open_descriptors())?;
         gauge("process_max_fds", "Maximum number of open file descriptors", descriptors_max())
     }
@@ -90,10 +91,11 @@ fn cpu_seconds() -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-fn resident_bytes() -> Option<i64> {
+/// What the process has resident; `None` where the system does not tell.
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<i64>().ok()?.checked_mul(1024)
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn open_descriptors() -> Option<i64> {

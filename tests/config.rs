@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tickcast::config::{
-    self, Class, Config, Http, Limits, Mistakes, Place, PriceRule, Sim, StaleAfter, Stream,
+    self, Auth, AuthMode, Class, Config, Http, Limits, Mistakes, Place, PriceRule, Sim, StaleAfter, Stream,
 };
 use tickcast_feeds::Venue;
 
@@ -86,6 +86,7 @@ fn the_documented_file_shows_every_key_at_its_default() {
     assert_eq!(config.stream, Stream::default());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.http, Http::default());
+    assert_eq!((config.auth, config.plans), (Auth::default(), Vec::new()));
     assert_eq!(config.feeds.sim, Some(Sim::default()));
     assert!(Venue::ALL.iter().all(|&venue| config.feeds.feed(venue).is_none()));
     let bitcoin = &config.instruments[0];
@@ -112,11 +113,14 @@ fn the_documented_file_loads_with_all_that_is_commented_out_switched_on() {
         "POLYGON_API_KEY",
         "TIINGO_API_KEY",
         "TWELVEDATA_API_KEY",
+        "JWT_SECRET",
     ];
     let config = right(load_with(&text.join("\n"), &keys.map(|name| (name, "k3y"))));
     assert!(Venue::ALL.iter().all(|venue| config.feeds.is_on(*venue)));
     assert_eq!(config.record.map(|record| (record.bytes_max, record.files_max)), Some((256 << 20, 16)));
     assert_eq!(config.limits.messages_per_second, Some(500));
+    assert_eq!(config.limits.memory_max, Some(8 << 30));
+    assert_eq!((config.auth.mode, config.plans.len()), (AuthMode::None, 1));
     assert_eq!(config.feeds.sim.and_then(|sim| sim.silence_max), Some(Duration::from_secs(10)));
 }
 
@@ -124,14 +128,16 @@ fn the_documented_file_loads_with_all_that_is_commented_out_switched_on() {
 fn the_documented_file_names_every_key_there_is() {
     // Asks the loader itself: what it lists as valid must stand in the file.
     let text = "instrument = [{zz9 = 1}]\n[stream]\nzz9 = 1\n[limits]\nzz9 = 1\n[http]\nzz9 = 1\n\
-                [feeds]\nzz9 = 1\nsim.zz9 = 1\nkraken.zz9 = 1\n[record]\nzz9 = 1\n";
+                [feeds]\nzz9 = 1\nsim.zz9 = 1\nkraken.zz9 = 1\n[record]\nzz9 = 1\n\
+                [auth]\nzz9 = 1\njwt.zz9 = 1\n[plans.p]\nzz9 = 1\n";
     let lists: Vec<String> =
         mistakes(text).into_iter().filter(|line| line.contains("here may stand: ")).collect();
-    assert_eq!(lists.len(), 8, "{lists:#?}");
+    assert_eq!(lists.len(), 11, "{lists:#?}");
     let documented = file("tickcast.toml");
     for key in lists.iter().flat_map(|line| line.rsplit(": ").next().unwrap_or_default().split(", ")) {
         let is_key = |line: &str| line.trim_start_matches(['#', ' ']).split([' ', '=']).next() == Some(key);
-        let is_there = documented.lines().any(is_key) || documented.contains(&format!("[feeds.{key}]"));
+        let is_there = documented.lines().any(is_key)
+            || ["feeds", "auth"].iter().any(|of| documented.contains(&format!("[{of}.{key}]")));
         assert!(is_there, "config/tickcast.toml does not show `{key}`");
     }
 }

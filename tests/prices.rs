@@ -210,7 +210,10 @@ async fn p41_a_preflight_is_answered_for_any_route() {
         assert_eq!(
             answer.head.sorted(),
             [
-                ("access-control-allow-headers", "Authorization, Cache-Control, Content-Type, Last-Event-ID"),
+                (
+                    "access-control-allow-headers",
+                    "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-API-Key"
+                ),
                 ("access-control-allow-methods", "GET, HEAD, POST, OPTIONS"),
                 ("access-control-allow-origin", "*"),
                 ("access-control-expose-headers", "Retry-After, RateLimit, RateLimit-Policy"),

@@ -17,7 +17,7 @@ use tickcast::config::{self, Config};
 use tickcast::fanout::{Bells, Fanout, Mode, Wanted};
 use tickcast::fields::FieldSet;
 use tickcast::http::sse::Epoch;
-use tickcast::http::{State, cors::Cors, limits::Limits};
+use tickcast::http::{State, auth::Auth, cors::Cors, limits::Limits};
 use tickcast::ingest::Board;
 use tickcast::latest::Latest;
 use tickcast::metrics::Metrics;
@@ -41,15 +41,17 @@ impl Service {
         );
         let config: Config = config::load(&text, "bench", std::iter::empty()).unwrap();
         let metrics = Arc::new(Metrics::default());
-        let catalogue = Arc::new(Catalogue::new(config.instruments));
+        let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
         let bells = Arc::new(Bells::new(catalogue.len()));
         let latest = Latest::new(catalogue, &[(Venue::Sim, Duration::from_secs(3600))], Arc::clone(&bells));
         let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(1));
         let closing = CancellationToken::new();
+        let auth = Arc::new(Auth::new(&config, latest.catalogue()));
         let state = State {
+            auth,
             fanout: fanout.clone(),
             board: Board::new(Arc::clone(&metrics)),
-            limits: Arc::new(Limits::new(config.limits, Vec::new())),
+            limits: Arc::new(Limits::new(config.limits)),
             metrics,
             cors: Arc::new(Cors::new(&config.http.cors_origins)),
             stream: Arc::new(config.stream),

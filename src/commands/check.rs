@@ -6,7 +6,7 @@ use humantime::format_duration;
 use tickcast_feeds::Venue;
 
 use crate::catalogue::Catalogue;
-use crate::config::{Class, Config, Sim, url_without_secrets};
+use crate::config::{AuthMode, Class, Config, Instrument, SignedBy, Sim, url_without_secrets};
 use crate::ingest::plan;
 
 /// Columns after which a list goes on in the next line.
@@ -96,11 +96,42 @@ fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
         format_duration(stream.throttle_min),
         format_duration(stream.stall_max),
     )?;
+    write_auth(config, out)?;
     if let Some(record) = &config.record {
         let (dir, files, bytes) = (record.dir.display(), record.files_max, record.bytes_max);
         writeln!(out, "recorded to: {dir}, {} of {bytes} bytes for each venue", counted(files, "file"))?;
     }
     writeln!(out, "listen: {}", config.http.listen)
+}
+
+fn write_auth(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let auth = &config.auth;
+    match &auth.mode {
+        AuthMode::None => writeln!(out, "credentials: none asked for")?,
+        AuthMode::Keys(file) => {
+            writeln!(out, "credentials: {} in {}", counted(file.keys.len(), "API key"), file.path.display())?;
+        }
+        AuthMode::Jwt(jwt) => match &jwt.signed_by {
+            SignedBy::Jwks { path, keys } => {
+                let keys = counted(keys.len(), "key");
+                writeln!(out, "credentials: tokens signed by one of {keys} in {}", path.display())?;
+            }
+            SignedBy::Secret(_) | SignedBy::Nobody => {
+                writeln!(out, "credentials: tokens signed with the secret")?;
+            }
+        },
+    }
+    if auth.mode != AuthMode::None {
+        let anonymous = auth.anonymous.as_deref().unwrap_or("refused");
+        writeln!(out, "  without one: {anonymous}")?;
+        for plan in &config.plans {
+            let operator = if plan.operator { ", operator" } else { "" };
+            let is_in = |one: &&Instrument| plan.symbols.iter().any(|p| p.matches(&one.symbol, one.class));
+            let symbols = config.instruments.iter().filter(is_in).count();
+            writeln!(out, "  plan {}: {}{operator}", plan.name, counted(symbols, "symbol"))?;
+        }
+    }
+    Ok(())
 }
 
 /// `BTC (BTC-USD)`: who wants it, and what the venue calls it.

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::auth::{Auth, AuthMode};
 use super::feeds::Feeds;
 use super::instrument::{Draft, Instrument, PriceRule};
 use super::mistake::{Mistakes, Place};
+use super::section::Section;
 
 /// Each name, with the instrument that has it.
 struct Names<'d> {
@@ -82,6 +84,17 @@ pub(super) fn check_names(
 pub(super) fn check_sources(drafts: &[Draft], mistakes: &mut Mistakes) {
     for draft in drafts {
         check_sources_of(draft, mistakes);
+    }
+}
+
+/// A cookie goes with every request of every page, so who may read the answers must be listed: browsers refuse `*` with
+/// cookies anyway (P67).
+pub(super) fn check_cookie(section: &mut Section<'_>, auth: &Auth, cors_origins: &[String]) {
+    let is_any = cors_origins.iter().any(|origin| origin == "*");
+    if auth.cookie.is_some() && auth.mode != AuthMode::None && is_any {
+        let place = section.place_of("cookie");
+        let problem = "goes not with cors_origins = [\"*\"]: list the pages that may use it in [http] cors_origins, or none";
+        section.add(&place, "cookie", problem);
     }
 }
 

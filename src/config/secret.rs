@@ -64,7 +64,8 @@ impl Key {
     }
 }
 
-fn either(
+/// Reads the variable or the file that a secret is in.
+pub(super) fn either(
     section: &mut Section<'_>,
     [variable, file]: [&'static str; 2],
     is_on: bool,

@@ -20,6 +20,8 @@ pub(super) struct Section<'r> {
     pub(super) place: Place,
     table: &'r Table,
     known: Vec<&'static str>,
+    /// Whether any name may stand here.
+    is_open: bool,
     mistakes: &'r mut Mistakes,
 }
 
@@ -32,7 +34,7 @@ impl<'r> Section<'r> {
         mistakes: &'r mut Mistakes,
         read: impl FnOnce(&mut Section<'_>) -> T,
     ) -> T {
-        let mut section = Section { title, place, table, known: Vec::new(), mistakes };
+        let mut section = Section { title, place, table, known: Vec::new(), is_open: false, mistakes };
         let value = read(&mut section);
         section.refuse_unknown();
         value
@@ -141,6 +143,36 @@ impl<'r> Section<'r> {
         values
     }
 
+    /// Reads each table in this one, whatever its name, in the file's order.
+    pub(super) fn each_table<T>(
+        &mut self,
+        read: impl Fn(&mut Section<'_>, &str) -> T,
+    ) -> Vec<(String, Place, T)> {
+        self.is_open = true;
+        let parent = self.title.trim_matches(['[', ']']).to_owned();
+        let mut pairs: Vec<_> = self.table.iter().collect();
+        pairs.sort_by(|a, b| a.place.cmp(&b.place));
+        let mut values = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let (name, shown) = (&pair.key, pair.key.escape_debug().to_string());
+            let Value::Table(table) = &pair.node.value else {
+                let found = pair.node.kind();
+                self.add(&pair.place, &shown, format!("expected a table, [{parent}.{shown}], found {found}"));
+                continue;
+            };
+            let title = format!("[{parent}.{shown}]");
+            let read = |section: &mut Section<'_>| read(section, name);
+            let value = Section::read(title, pair.node.place.clone(), table, self.mistakes, read);
+            values.push((name.clone(), pair.place.clone(), value));
+        }
+        values
+    }
+
+    /// Whether the key was written.
+    pub(super) fn is_there(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// Where the key was written; the table's place where it was not.
     pub(super) fn place_of(&self, key: &str) -> Place {
         self.table.get(key).map_or_else(|| self.place.clone(), |pair| pair.node.place.clone())
@@ -171,7 +203,7 @@ impl<'r> Section<'r> {
 
     fn refuse_unknown(self) {
         for pair in self.table.iter() {
-            if self.known.contains(&pair.key.as_str()) {
+            if self.is_open || self.known.contains(&pair.key.as_str()) {
                 continue;
             }
             let key = pair.key.escape_debug();

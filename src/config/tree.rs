@@ -2,7 +2,7 @@
 
 use toml_edit::{Document, Item, TableLike, TomlError};
 
-use super::mistake::Place;
+use super::mistake::{Mistakes, Place};
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -92,6 +92,20 @@ impl Table {
     pub(super) fn set(&mut self, key: &str, node: Node) {
         self.0.retain(|pair| pair.key != key);
         self.0.push(Pair { key: key.to_owned(), place: node.place.clone(), node });
+    }
+}
+
+/// Reads TOML text into a tree; nothing where it is no TOML, which is a mistake.
+pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> Option<Table> {
+    match parse(text) {
+        Ok(root) => Some(root),
+        Err(error) => {
+            // The error's own text repeats the line, which may hold a secret.
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            let problem = format!("not TOML: {}", error.message().replace('\n', "; "));
+            mistakes.add(&Place::Line(line), "", problem);
+            None
+        }
     }
 }
 

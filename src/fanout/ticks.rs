@@ -62,8 +62,10 @@ impl Ticks {
     pub(super) fn new(fanout: &Fanout, symbols: &[SymbolId], from: From, history: usize) -> Self {
         let latest = fanout.latest.clone();
         // Followed one after the other, so the last one's version is the one after which all of them have everything.
-        let now = symbols.iter().map(|&id| latest.follow_trades(id, history)).last();
-        let now = now.unwrap_or_else(|| latest.committed());
+        let mut now = latest.committed();
+        for &id in symbols {
+            now = latest.follow_trades(id, history);
+        }
         let (through, unknown_cursor) = match from {
             From::Now => (now, false),
             From::Version(version) => (version, false),
@@ -159,7 +161,10 @@ impl Ticks {
 
 impl fmt::Debug for Ticks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticks").field("through", &self.through).field("followed", &self.followed).finish()
+        f.debug_struct("Ticks")
+            .field("through", &self.through)
+            .field("followed", &self.followed)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use warp::http::StatusCode;
 
 use super::State;
+use super::auth::Visitor;
 use super::params::{Params, near};
 use super::problem::{Problem, echo};
 use crate::catalogue::{Catalogue, SymbolId};
@@ -34,6 +35,8 @@ const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 /// Shorter wishes are raised to it: a heartbeat is for noticing silence, not for load.
 const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(300);
+/// The code of a symbol that is there, but not for this client.
+const NOT_ENTITLED: &str = "not_entitled";
 /// Unknown symbols that get near misses with them.
 const SUGGESTED_MAX: usize = 10;
 
@@ -55,7 +58,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn read(state: &State, params: &Params) -> Result<Self, Problem> {
+    pub(super) fn read(state: &State, visitor: &Visitor, params: &Params) -> Result<Self, Problem> {
         params.check(PARAMETERS)?;
         let throttle = params.duration("throttle", Duration::from_millis(1), THROTTLE_MAX)?;
         let heartbeat = params.duration("heartbeat", Duration::from_secs(1), HEARTBEAT_MAX)?;
@@ -77,7 +80,7 @@ impl Asked {
         let fields = fields(params)?;
         // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
         let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
-        let chosen = Chosen::read(state, params)?;
+        let chosen = Chosen::read(state, visitor, params)?;
         Ok(Self {
             symbols: chosen.symbols,
             names: chosen.names,
@@ -85,7 +88,7 @@ impl Asked {
             throttle: if every_trade {
                 Duration::ZERO
             } else {
-                throttle.unwrap_or(state.stream.throttle_default).max(state.stream.throttle_min)
+                throttle.unwrap_or(state.stream.throttle_default).max(visitor.terms.throttle_min)
             },
             min_change,
             fields,
@@ -148,7 +151,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// Reads `symbols`, and `strict`. One bad symbol does not hurt the others.
-    pub(super) fn read(state: &State, params: &Params) -> Result<Self, Problem> {
+    pub(super) fn read(state: &State, visitor: &Visitor, params: &Params) -> Result<Self, Problem> {
         let catalogue = state.catalogue();
         let mut asked: Vec<&str> =
             params.all("symbols").flat_map(|list| list.split(',')).map(str::trim).collect();
@@ -160,25 +163,31 @@ impl Chosen {
                 .about("symbols", "")
                 .expecting("a comma separated list such as `BTC,AAPL`, or `*` for all"));
         }
-        let most = state.stream.symbols_max;
-        let all = if asked.contains(&"*") { catalogue.len() } else { 0 };
+        let most = visitor.terms.symbols_max;
+        // All that there is for this client: the rest it did not ask for by name.
+        let allowed = || catalogue.ids().filter(|id| visitor.may_follow(*id));
+        let all = if asked.contains(&"*") { allowed().count() } else { 0 };
         // Before any is looked up: a list of any length costs nothing.
         if asked.len().max(all) > most {
             return Err(too_many(asked.len().max(all), most));
         }
         let mut chosen = Self { symbols: Vec::new(), names: Vec::new(), rejected: Vec::new() };
         let mut seen = (HashSet::new(), HashSet::new());
-        if all > 0 {
+        if asked.contains(&"*") {
             asked.retain(|name| *name != "*");
             asked.push("*");
         }
         for name in asked {
             if name == "*" {
-                for id in catalogue.ids() {
+                for id in allowed() {
                     chosen.follow(&catalogue.entry(id).symbol, id, &mut seen);
                 }
             } else if let Some(id) = catalogue.find(name) {
-                chosen.follow(name, id, &mut seen);
+                if visitor.may_follow(id) {
+                    chosen.follow(name, id, &mut seen);
+                } else {
+                    chosen.withhold(name);
+                }
             } else {
                 chosen.reject(catalogue, name);
             }
@@ -208,9 +217,16 @@ impl Chosen {
         self.rejected.push(Rejected { symbol: echo(name), code: "unknown_symbol", suggestions });
     }
 
+    fn withhold(&mut self, name: &str) {
+        self.rejected.push(Rejected { symbol: echo(name), code: NOT_ENTITLED, suggestions: Vec::new() });
+    }
+
     fn check(&self, strict: bool) -> Result<(), Problem> {
-        let Some(first) = self.rejected.first().filter(|_| strict || self.symbols.is_empty()) else {
+        if !self.symbols.is_empty() && (!strict || self.rejected.is_empty()) {
             return Ok(());
+        }
+        let Some(first) = self.rejected.iter().find(|rejected| rejected.code != NOT_ENTITLED) else {
+            return Err(not_entitled(self.rejected.first().map_or("*", |first| &first.symbol)));
         };
         let name = &first.symbol;
         let hint =
@@ -228,12 +244,21 @@ impl Chosen {
     }
 }
 
+/// Symbols that there are, and none of them for this client.
+fn not_entitled(name: &str) -> Problem {
+    let detail = format!("`{name}` is there, but not in this plan or for this ticket");
+    let title = "The credential is good, but not for this";
+    Problem::new(StatusCode::FORBIDDEN, "not-entitled", title, detail)
+        .about("symbols", name)
+        .expecting("a symbol that GET /symbols lists for this credential")
+}
+
 fn too_many(asked: usize, most: usize) -> Problem {
     let detail = format!("{asked} symbols were asked for, and one stream has at most {most}");
     let title = "Too many symbols for one stream";
     Problem::new(StatusCode::BAD_REQUEST, "too-many-symbols", title, detail)
         .about("symbols", &asked.to_string())
-        .expecting(format!("at most {most} (stream.symbols_max)"))
+        .expecting(format!("at most {most} (symbols_max)"))
 }
 
 /// A name that is not followed.

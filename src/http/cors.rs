@@ -2,21 +2,23 @@
 //! network error instead of the reason.
 
 use warp::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, VARY,
 };
 use warp::http::{HeaderMap, HeaderValue};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, OPTIONS");
 /// `Last-Event-ID`: a resume across origins is preflighted where the id is unusual (P41).
 const HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Cache-Control, Content-Type, Last-Event-ID");
+    HeaderValue::from_static("Authorization, Cache-Control, Content-Type, Last-Event-ID, X-API-Key");
 const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, RateLimit, RateLimit-Policy");
 
 /// The origins of a config.
 #[derive(Debug)]
 pub struct Cors {
     any: bool,
+    /// Whether cookies count, which a page must be told that it may send.
+    cookies: bool,
     origins: Vec<HeaderValue>,
 }
 
@@ -26,8 +28,15 @@ impl Cors {
         let any = origins.iter().any(|origin| origin == "*");
         Self {
             any,
+            cookies: false,
             origins: origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
         }
+    }
+
+    /// With cookies, where the config names one: not for `*`, which browsers refuse then (P67).
+    #[must_use]
+    pub fn with_cookies(self, cookies: bool) -> Self {
+        Self { cookies, ..self }
     }
 
     /// Lets the page of this origin read an answer, if it may.
@@ -39,6 +48,9 @@ impl Cors {
             headers.append(VARY, HeaderValue::from_static("Origin"));
             let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) else { return };
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            if self.cookies {
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
         }
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }

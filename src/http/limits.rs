@@ -1,7 +1,11 @@
 //! What one client may have: streams opened per minute, streams open at once, messages per second; and what all
-//! together may have. A client is an address (IPv6: its /64), seen through trusted proxies only.
+//! together may have. Who a client is, `client` says; what its plan allows, `auth`.
 
-use std::net::{IpAddr, Ipv6Addr};
+mod accepts;
+mod memory;
+mod one_address;
+
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,14 +16,21 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use ipnet::IpNet;
 use rand::RngExt;
 use serde::Serialize;
 use tokio::time::Instant;
+use tracing::warn;
 
+pub use accepts::AcceptRate;
+
+use super::auth::Visitor;
+use super::auth::lease::Lease;
+use super::client::ClientId;
 use crate::clock::{Reading, TokioClock};
 use crate::config;
 use crate::fanout::Budget;
+use memory::Memory;
+use one_address::{OneAddress, Sign};
 
 /// Clients remembered at once. Beyond it new ones are refused as `overloaded`: their records would cost more
 /// than their streams. Each is some 200 bytes.
@@ -31,9 +42,10 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Limits {
     config: config::Limits,
-    trusted_proxies: Vec<IpNet>,
-    clients: DashMap<IpAddr, Arc<Client>>,
+    clients: DashMap<ClientId, Arc<Client>>,
     open: AtomicU32,
+    memory: Memory,
+    one_address: OneAddress,
 }
 
 #[derive(Debug)]
@@ -44,17 +56,48 @@ struct Client {
     last_seen: std::sync::Mutex<Instant>,
 }
 
+/// What one client may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Streams open at once.
+    pub streams_per_client: u32,
+    /// Streams opened in a minute.
+    pub opens_per_minute: u32,
+    /// Messages in a second, over all its streams; `None` is without a limit.
+    pub messages_per_second: Option<u32>,
+}
+
+impl Allowance {
+    /// What the config gives to who has no plan.
+    pub fn of(limits: &config::Limits) -> Self {
+        let config::Limits { streams_per_client, opens_per_minute, messages_per_second, .. } = *limits;
+        Self { streams_per_client, opens_per_minute, messages_per_second }
+    }
+}
+
 /// A stream's place among those open. Dropping it gives the place back.
 #[derive(Debug)]
 pub struct Slot {
     limits: Arc<Limits>,
     client: Arc<Client>,
+    lease: Lease,
+    scope: Scope,
 }
 
 impl Slot {
     /// The messages that the client may be sent.
     pub fn budget(&self) -> Option<Arc<Budget>> {
         self.client.budget.clone()
+    }
+
+    /// How long the credential is good that opened the stream.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Whose limits it counts against, as messages name it.
+    pub fn scope(&self) -> Scope {
+        self.scope
     }
 }
 
@@ -86,6 +129,8 @@ pub enum Code {
     RateLimited,
     /// Too many streams open.
     TooManyStreams,
+    /// Too many tickets that are not used up.
+    TooManyTickets,
     /// The node has no room.
     Overloaded,
     /// The node is about to stop.
@@ -98,6 +143,7 @@ impl Code {
         match self {
             Self::RateLimited => "rate_limited",
             Self::TooManyStreams => "too_many_streams",
+            Self::TooManyTickets => "too_many_tickets",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }
@@ -108,16 +154,34 @@ impl Code {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// The client's.
+    /// The client's, known by its address.
     Client,
+    /// The client's, known by its key or its token's subject, from wherever it comes.
+    Key,
     /// The node's.
     Node,
 }
 
+impl Scope {
+    /// Of one client.
+    pub fn of(client: &ClientId) -> Self {
+        match client {
+            ClientId::Address(_) => Self::Client,
+            ClientId::Credential { .. } => Self::Key,
+        }
+    }
+}
+
 impl Limits {
     /// The limits of a config, nobody using them.
-    pub fn new(config: config::Limits, trusted_proxies: Vec<IpNet>) -> Self {
-        Self { config, trusted_proxies, clients: DashMap::new(), open: AtomicU32::new(0) }
+    pub fn new(config: config::Limits) -> Self {
+        Self {
+            memory: Memory::new(config.memory_max),
+            config,
+            clients: DashMap::new(),
+            open: AtomicU32::new(0),
+            one_address: OneAddress::default(),
+        }
     }
 
     /// What is allowed.
@@ -125,47 +189,46 @@ impl Limits {
         &self.config
     }
 
-    /// Whose request this is: the peer, or who a trusted proxy says it is. `forwarded` are the addresses of
-    /// `X-Forwarded-For` in order; they are believed from the right, as far as the proxies are ours.
-    pub fn client(&self, peer: IpAddr, forwarded: &[&str]) -> IpAddr {
-        let trusted = |ip: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&ip));
-        let mut client = peer.to_canonical();
-        for hop in forwarded.iter().rev() {
-            if !trusted(client) {
-                break;
-            }
-            // A proxy of ours that writes what is no address is taken for the client itself.
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-            client = address.to_canonical();
-        }
-        match client {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 64))),
-            v4 @ IpAddr::V4(_) => v4,
-        }
-    }
-
     /// Opens a stream for a client.
     ///
     /// # Errors
     ///
     /// [`Refusal`] where a limit is reached.
-    pub fn open(self: &Arc<Self>, client: IpAddr) -> Result<Slot, Refusal> {
-        let record = self.record(client).ok_or_else(|| self.overloaded())?;
+    pub fn open(self: &Arc<Self>, visitor: &Visitor) -> Result<Slot, Refusal> {
+        let (client, allowance) = (&visitor.client, visitor.terms.allowance);
+        let scope = Scope::of(client);
+        let record = self.record(client, allowance).ok_or_else(|| overloaded(None))?;
         if let Err(until) = record.opens.check() {
-            let retry = jittered(until.wait_time_from(TokioClock.now()).max(Duration::from_secs(1)));
-            let limit = Some(self.config.opens_per_minute.into());
-            return Err(Refusal { code: Code::RateLimited, limit, scope: Scope::Client, retry });
+            let wait = until.wait_time_from(TokioClock.now()).max(Duration::from_secs(1));
+            // Not before its turn: who came then would only be refused again.
+            let retry = wait + wait.mul_f64(rand::rng().random_range(0.0..0.5));
+            let limit = Some(allowance.opens_per_minute.into());
+            return Err(Refusal { code: Code::RateLimited, limit, scope, retry });
+        }
+        if self.memory.is_over() {
+            return Err(overloaded(None));
         }
         if !take(&self.open, self.config.streams_total) {
-            return Err(self.overloaded());
+            return Err(overloaded(Some(self.config.streams_total.into())));
         }
-        if !take(&record.open, self.config.streams_per_client) {
+        if !take(&record.open, allowance.streams_per_client) {
             self.open.fetch_sub(1, Ordering::AcqRel);
-            let limit = Some(self.config.streams_per_client.into());
+            let limit = Some(allowance.streams_per_client.into());
             let retry = jittered(Duration::from_secs(5));
-            return Err(Refusal { code: Code::TooManyStreams, limit, scope: Scope::Client, retry });
+            return Err(Refusal { code: Code::TooManyStreams, limit, scope, retry });
         }
-        Ok(Slot { limits: Arc::clone(self), client: record })
+        Ok(Slot { limits: Arc::clone(self), client: record, lease: visitor.lease.clone(), scope })
+    }
+
+    /// Looks whether a proxy stands before us that nobody named, and says so once in the log: then all its clients share the
+    /// limits of one.
+    pub fn look_at(&self, peer: IpAddr, is_forwarded: bool) {
+        let advice = "name the proxy in http.trusted_proxies; until then all who come through it share one client's limits";
+        match self.one_address.look(peer.to_canonical(), is_forwarded) {
+            None => {}
+            Some(Sign::Header) => warn!(%peer, advice, "a proxy that is not trusted forwards clients"),
+            Some(Sign::Alone) => warn!(%peer, advice, "all clients have one private address"),
+        }
     }
 
     /// Forgets clients that have no stream and have not been seen for a while. To be called now and then.
@@ -182,35 +245,26 @@ impl Limits {
         self.clients.len()
     }
 
-    fn record(&self, client: IpAddr) -> Option<Arc<Client>> {
+    fn record(&self, client: &ClientId, allowance: Allowance) -> Option<Arc<Client>> {
         let now = Instant::now();
-        if let Some(record) = self.clients.get(&client) {
+        if let Some(record) = self.clients.get(client) {
             *record.last_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = now;
             return Some(Arc::clone(&record));
         }
         if self.clients.len() >= CLIENTS_MAX {
             return None;
         }
-        let record = self.clients.entry(client).or_insert_with(|| Arc::new(Client::new(&self.config, now)));
+        let record =
+            self.clients.entry(client.clone()).or_insert_with(|| Arc::new(Client::new(allowance, now)));
         Some(Arc::clone(&record))
-    }
-
-    fn overloaded(&self) -> Refusal {
-        let limit = Some(self.config.streams_total.into());
-        Refusal {
-            code: Code::Overloaded,
-            limit,
-            scope: Scope::Node,
-            retry: jittered(Duration::from_secs(10)),
-        }
     }
 }
 
 impl Client {
-    fn new(config: &config::Limits, now: Instant) -> Self {
-        let per_minute = NonZeroU32::new(config.opens_per_minute).unwrap_or(NonZeroU32::MIN);
+    fn new(allowance: Allowance, now: Instant) -> Self {
+        let per_minute = NonZeroU32::new(allowance.opens_per_minute).unwrap_or(NonZeroU32::MIN);
         let budget =
-            config.messages_per_second.and_then(NonZeroU32::new).map(|limit| Arc::new(Budget::new(limit)));
+            allowance.messages_per_second.and_then(NonZeroU32::new).map(|limit| Arc::new(Budget::new(limit)));
         Self {
             opens: RateLimiter::direct_with_clock(Quota::per_minute(per_minute), TokioClock),
             budget,
@@ -218,6 +272,11 @@ impl Client {
             last_seen: std::sync::Mutex::new(now),
         }
     }
+}
+
+/// A refusal because the node has no room: for want of a limit's places, or of memory.
+pub fn overloaded(limit: Option<u64>) -> Refusal {
+    Refusal { code: Code::Overloaded, limit, scope: Scope::Node, retry: jittered(Duration::from_secs(10)) }
 }
 
 /// A refusal because the node is about to stop.
@@ -240,14 +299,14 @@ fn take(count: &AtomicU32, most: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn limits(streams_per_client: u32, opens_per_minute: u32, streams_total: u32) -> Arc<Limits> {
-        let config =
-            config::Limits { streams_per_client, opens_per_minute, streams_total, messages_per_second: None };
-        Arc::new(Limits::new(config, vec!["10.0.0.0/8".parse().expect("a network")]))
+    fn limits(streams_total: u32) -> Arc<Limits> {
+        Arc::new(Limits::new(config::Limits { streams_total, ..config::Limits::default() }))
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().expect("an address")
+    /// Somebody at an address, who may have so much.
+    fn visitor(ip: &str, streams_per_client: u32, opens_per_minute: u32) -> Visitor {
+        let limits = config::Limits { streams_per_client, opens_per_minute, ..config::Limits::default() };
+        Visitor::at(ip.parse().expect("an address"), &limits)
     }
 
     fn refused(result: Result<Slot, Refusal>) -> Code {
@@ -256,44 +315,61 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_stream_gives_its_place_back() {
-        let limits = limits(2, 100, 3);
-        let (first, _second) =
-            (limits.open(ip("1.1.1.1")).expect("one"), limits.open(ip("1.1.1.1")).expect("two"));
-        assert_eq!(refused(limits.open(ip("1.1.1.1"))), Code::TooManyStreams);
-        let _third = limits.open(ip("2.2.2.2")).expect("three");
-        assert_eq!(refused(limits.open(ip("3.3.3.3"))), Code::Overloaded);
+        let limits = limits(3);
+        let [one, two, three] = ["1.1.1.1", "2.2.2.2", "3.3.3.3"].map(|ip| visitor(ip, 2, 100));
+        let (first, _second) = (limits.open(&one).expect("one"), limits.open(&one).expect("two"));
+        assert_eq!(refused(limits.open(&one)), Code::TooManyStreams);
+        let _third = limits.open(&two).expect("three");
+        assert_eq!(refused(limits.open(&three)), Code::Overloaded);
         drop(first);
-        let _again = limits.open(ip("1.1.1.1")).expect("room again");
+        let _again = limits.open(&one).expect("room again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p70_a_key_has_limits_of_its_own_from_wherever_it_comes() {
+        let limits = limits(100);
+        let at_office = visitor("1.1.1.1", 1, 100);
+        let key = |id: &str, plan: &str| {
+            let mut visitor = at_office.clone();
+            visitor.client = ClientId::Credential { id: id.into(), plan: plan.into() };
+            visitor
+        };
+        let _anonymous = limits.open(&at_office).expect("an address's");
+        let _one = limits.open(&key("one", "free")).expect("a key's, at the same address");
+        let _two = limits.open(&key("two", "free")).expect("another's");
+        let refusal = limits.open(&key("one", "free")).expect_err("the key has its stream");
+        assert_eq!((refusal.code, refusal.limit, refusal.scope), (Code::TooManyStreams, Some(1), Scope::Key));
+        assert_eq!(limits.open(&at_office).expect_err("so has the address").scope, Scope::Client);
+        let slot = limits.open(&key("one", "gold")).expect("another plan counts for itself");
+        assert_eq!((slot.scope(), slot.lease().say(Instant::now())), (Scope::Key, None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn opens_are_counted_by_the_minute_and_clients_forgotten_after_it() {
-        let limits = limits(100, 2, 100);
+        let limits = limits(100);
+        let one = visitor("1.1.1.1", 100, 2);
         for _ in 0..2 {
-            drop(limits.open(ip("1.1.1.1")).expect("within the limit"));
+            drop(limits.open(&one).expect("within the limit"));
         }
-        let refusal = limits.open(ip("1.1.1.1")).expect_err("refused");
+        let refusal = limits.open(&one).expect_err("refused");
         assert_eq!((refusal.code, refusal.limit), (Code::RateLimited, Some(2)));
-        assert!(
-            refusal.retry >= Duration::from_millis(500) && refusal.retry <= Duration::from_secs(46),
-            "{refusal:?}"
-        );
+        let (turn, spread) = (Duration::from_millis(29_999), Duration::from_secs(46));
+        assert!(refusal.retry >= turn && refusal.retry <= spread, "not before its turn: {refusal:?}");
         tokio::time::advance(Duration::from_secs(31)).await;
-        drop(limits.open(ip("1.1.1.1")).expect("one place came back"));
+        drop(limits.open(&one).expect("one place came back"));
         tokio::time::advance(FORGET_AFTER).await;
         limits.forget();
         assert_eq!(limits.clients(), 0);
     }
 
-    #[test]
-    fn p68_a_forwarded_address_counts_only_from_a_trusted_proxy_and_from_the_right() {
-        let limits = limits(1, 1, 1);
-        let forged = ["9.9.9.9", "5.5.5.5"];
-        assert_eq!(limits.client(ip("8.8.8.8"), &forged), ip("8.8.8.8"));
-        assert_eq!(limits.client(ip("10.1.1.1"), &forged), ip("5.5.5.5"));
-        assert_eq!(limits.client(ip("10.1.1.1"), &["9.9.9.9", " 5.5.5.5", "10.2.2.2"]), ip("5.5.5.5"));
-        assert_eq!(limits.client(ip("10.1.1.1"), &["9.9.9.9", "junk"]), ip("10.1.1.1"));
-        assert_eq!(limits.client(ip("::ffff:8.8.8.8"), &[]), ip("8.8.8.8"));
-        assert_eq!(limits.client(ip("2001:db8:1:2:3:4:5:6"), &[]), ip("2001:db8:1:2::"));
+    #[tokio::test(start_paused = true)]
+    #[cfg(target_os = "linux")]
+    async fn p74_a_node_that_has_more_memory_than_it_may_opens_no_stream() {
+        let with =
+            |memory_max| Arc::new(Limits::new(config::Limits { memory_max, ..config::Limits::default() }));
+        let one = visitor("1.1.1.1", 1, 10);
+        let refusal = with(Some(1 << 20)).open(&one).expect_err("a megabyte is too little");
+        assert_eq!((refusal.code, refusal.scope, refusal.limit), (Code::Overloaded, Scope::Node, None));
+        drop(with(Some(1 << 50)).open(&one).expect("room enough"));
     }
 }

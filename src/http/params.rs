@@ -41,8 +41,11 @@ impl Params {
             let title = "The body is not the expected JSON";
             Problem::new(StatusCode::BAD_REQUEST, "bad-body", title, detail).expecting(expected)
         };
-        let object: serde_json::Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|error| bad(format!("the body could not be read: {error}")))?;
+        let object: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+            // Its own words for what is no object repeat it, and it may be a token.
+            let why = if error.is_data() { "it is no object".to_owned() } else { error.to_string() };
+            bad(format!("the body could not be read: {why}"))
+        })?;
         let pairs = object.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
             let text = match &value {
                 Value::Array(items) => {
@@ -68,6 +71,7 @@ impl Params {
         let suggestions = near(name, known);
         let title = "The request has a parameter that this route does not know";
         let detail = format!("unknown parameter `{}`; known are {}", echo(name), known.join(", "));
+        let value = if is_secret(name) { "***" } else { value };
         Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail)
             .about(name, value)
             .expecting(known.join(", "))
@@ -86,6 +90,12 @@ impl Params {
             Some(second) => Err(Problem::bad_value(name, second, "the parameter once")),
             None => Ok(first),
         }
+    }
+
+    /// Takes a parameter out, as often as it is there.
+    pub fn take(&mut self, name: &str) -> Vec<String> {
+        let is_it = |pair: &mut (String, String)| pair.0 == name;
+        self.0.extract_if(.., is_it).map(|(_, value)| value).collect()
     }
 
     /// The values of a parameter that may be repeated.
@@ -127,6 +137,14 @@ impl Params {
     }
 }
 
+/// Whether a parameter of this name may hold a key or a token, which no answer repeats.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["key", "token", "ticket", "secret", "auth", "jwt", "pass", "bearer", "cred"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
 /// The names that were probably meant.
 pub(super) fn near(name: &str, known: &[&str]) -> Vec<String> {
     near::misses(name, known.iter().copied(), 3).into_iter().map(str::to_owned).collect()
@@ -146,6 +164,7 @@ fn decode(text: &str) -> Option<String> {
 }
 
 fn malformed(parameter: &str, value: &str) -> Problem {
+    let value = if is_secret(parameter) { "***" } else { value };
     let title = "The query is not properly percent-encoded";
     let detail = format!("`{}` is not properly percent-encoded UTF-8", echo(value));
     Problem::new(StatusCode::BAD_REQUEST, "malformed-encoding", title, detail)
@@ -192,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_a_secret_is_not_repeated() {
+        for query in [
+            "token=s3cret",
+            "API-Key=s3cret",
+            "x-ticket=s3cret",
+            "password=s3cret%",
+            "Authorization=s3cret%zz",
+        ] {
+            let refused = Params::from_query(query).and_then(|params| params.check(&["symbols"]));
+            let said = format!("{:?}", refused.expect_err("it is unknown"));
+            assert!(said.contains("***") && !said.contains("s3cret"), "{said}");
+        }
+    }
+
+    #[test]
     fn a_json_body_says_the_same_as_a_query() {
         let json = br#"{"symbols":["BTC","AAPL"],"throttle":250,"strict":true,"min_change":null}"#;
         let read = Params::from_json(json).expect("an object");
@@ -202,6 +236,8 @@ mod tests {
         );
         assert_eq!(read.switch("strict"), Ok(true));
         assert_eq!(read.one("min_change"), Ok(None));
+        let said = Params::from_json(b"\"s3cret\"").expect_err("no object");
+        assert!(!format!("{said:?}").contains("s3cret"), "{said:?}");
         for bad in ["", "[]", "{", r#"{"symbols":{"a":1}}"#, r#"{"symbols":[["a"]]}"#] {
             assert!(Params::from_json(bad.as_bytes()).is_err(), "{bad}");
         }

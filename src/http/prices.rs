@@ -5,10 +5,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use tokio::time::Instant;
+use tracing::debug;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::asked::{Asked, Rejected};
+use super::auth::Visitor;
+use super::client;
 use super::limits::{Slot, draining, jittered};
 use super::params::Params;
 use super::server::{Handover, Peer};
@@ -27,32 +31,42 @@ pub(super) struct Caller {
 }
 
 /// Opens a stream, or says why not.
-pub(super) fn open(state: &State, caller: &Caller, params: &Params, method_reads_status: bool) -> Answer {
-    let asked = match Asked::read(state, params) {
+pub(super) fn open(
+    state: &State,
+    caller: &Caller,
+    visitor: &Visitor,
+    params: &Params,
+    method_reads_status: bool,
+) -> Answer {
+    let asked = match Asked::read(state, visitor, params) {
         Ok(asked) => asked,
         Err(problem) => return problem.answer(),
     };
-    let forwarded =
-        caller.headers.get_all("x-forwarded-for").into_iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
-    let client = state.limits.client(caller.peer.0.ip(), &forwarded);
-    let slot = match if state.closing.is_cancelled() { Err(draining()) } else { state.limits.open(client) } {
+    if state.http.trusted_proxies.is_empty() {
+        state.limits.look_at(caller.peer.0.ip(), client::is_forwarded(&caller.headers));
+    }
+    let opened = if state.closing.is_cancelled() { Err(draining()) } else { state.limits.open(visitor) };
+    let slot = match opened {
         Ok(slot) => slot,
         Err(refused) => {
             state.limited(refused.code.name());
+            debug!(client = %visitor.client, code = refused.code.name(), "stream refused");
             let reads_status =
                 method_reads_status || asked.errors_as_status || !refusal::is_event_source(&caller.headers);
             return if reads_status { refusal::by_status(&refused) } else { refusal::in_stream(&refused) };
         }
     };
+    if let Err(denied) = state.auth.use_ticket(visitor) {
+        return state.denied(&denied).answer();
+    }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
-    stream(state, &asked, cursor, slot)
+    stream(state, visitor, &asked, cursor, slot)
 }
 
 /// The head of what a request would be answered, without opening a stream: what a probe gets.
-pub(super) fn probe(state: &State, params: &Params) -> Answer {
-    if let Err(problem) = Asked::read(state, params) {
+pub(super) fn probe(state: &State, visitor: &Visitor, params: &Params) -> Answer {
+    if let Err(problem) = Asked::read(state, visitor, params) {
         return problem.answer();
     }
     let mut answer = Answer::default();
@@ -60,7 +74,7 @@ pub(super) fn probe(state: &State, params: &Params) -> Answer {
     answer
 }
 
-fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Answer {
+fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Answer {
     let resume = cursor.filter(|_| !asked.every_trade).and_then(|text| state.fanout.resume(text));
     let (mode, mode_name) = if asked.every_trade {
         let from = cursor.map_or(From::Now, |text| state.fanout.resume_ticks(text));
@@ -82,7 +96,7 @@ fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Ans
         resume,
         budget: slot.budget(),
     });
-    let limits = state.limits.config();
+    let allowance = visitor.terms.allowance;
     let hello = Hello {
         symbols: Names { names: &asked.names, catalogue: state.catalogue() },
         rejected: &asked.rejected,
@@ -92,11 +106,13 @@ fn stream(state: &State, asked: &Asked, cursor: Option<&str>, slot: Slot) -> Ans
         heartbeat_ms: millis(asked.heartbeat),
         resumed,
         limits: Allowed {
-            streams_per_client: limits.streams_per_client,
-            opens_per_minute: limits.opens_per_minute,
-            messages_per_second: limits.messages_per_second,
-            symbols_max: state.stream.symbols_max,
+            streams_per_client: allowance.streams_per_client,
+            opens_per_minute: allowance.opens_per_minute,
+            messages_per_second: allowance.messages_per_second,
+            symbols_max: visitor.terms.symbols_max,
         },
+        plan: visitor.terms.name.as_deref(),
+        expires_in_ms: visitor.lease.left(Instant::now()).map(millis),
         server: concat!("tickcast ", env!("CARGO_PKG_VERSION")),
         time: clock::wall().as_millis(),
     };
@@ -129,6 +145,10 @@ struct Hello<'a> {
     heartbeat_ms: u64,
     resumed: bool,
     limits: Allowed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u64>,
     server: &'static str,
     time: i64,
 }

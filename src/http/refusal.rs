@@ -8,7 +8,7 @@ use warp::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use warp::http::{HeaderMap, HeaderName, StatusCode};
 
 use super::Answer;
-use super::limits::{Code, Refusal};
+use super::limits::{Code, Refusal, Scope};
 use super::prices::stream_headers;
 use super::problem::Problem;
 use super::sse::{self, EventName};
@@ -40,7 +40,7 @@ pub(super) fn in_stream(refusal: &Refusal) -> Answer {
 
 pub(super) fn by_status(refusal: &Refusal) -> Answer {
     let status = match refusal.code {
-        Code::RateLimited | Code::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::TooManyStreams | Code::TooManyTickets => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
     // Whole seconds, never 0: a client that waits for nothing comes back at once.
@@ -48,12 +48,20 @@ pub(super) fn by_status(refusal: &Refusal) -> Answer {
     let (kind, title, policy) = match refusal.code {
         Code::RateLimited => ("rate-limited", "Too many streams were opened", Some(("opens", Some(60)))),
         Code::TooManyStreams => ("too-many-streams", "Too many streams are open", Some(("streams", None))),
+        Code::TooManyTickets => {
+            ("too-many-tickets", "Too many tickets are not used up", Some(("tickets", Some(30))))
+        }
         Code::Overloaded => ("overloaded", "The server has no room for another stream", None),
         Code::Draining => ("draining", "The server is about to stop", None),
     };
     let mut detail = format!("try again in {seconds} s");
     if let Some(limit) = refusal.limit {
-        let _ = write!(detail, "; the limit is {limit}");
+        let whose = match refusal.scope {
+            Scope::Client => " for each address",
+            Scope::Key => " for each key",
+            Scope::Node => " in all",
+        };
+        let _ = write!(detail, "; the limit is {limit}{whose}");
     }
     let mut problem =
         Problem::new(status, kind, title, detail).with_header(RETRY_AFTER, &seconds.to_string());

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::asked::{self, Chosen};
+use super::auth::Visitor;
 use super::params::Params;
 use super::problem::Problem;
 use super::{Answer, State, json};
@@ -10,9 +11,9 @@ use crate::clock;
 use crate::fields;
 
 /// Answers with the present state of the symbols asked for.
-pub(super) fn get(state: &State, params: &Params) -> Result<Answer, Problem> {
+pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<Answer, Problem> {
     params.check(&["symbols", "fields", "strict"])?;
-    let chosen = Chosen::read(state, params)?;
+    let chosen = Chosen::read(state, visitor, params)?;
     let fields = asked::fields(params)?;
     let now = clock::wall();
     let mut out = BytesMut::with_capacity(256 * chosen.symbols.len());

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::State;
+use super::auth::lease::{self, LeaseEvent};
 use super::limits::{Slot, jittered};
 use super::sse::{self, EventName};
 use crate::clock;
@@ -29,7 +30,10 @@ pub(super) struct PriceStream {
     heartbeat: Heartbeat,
     /// Our moment in the drain window, once the server is stopping.
     bye_at: Option<Instant>,
-    ended: bool,
+    /// Why it has ended, once it has.
+    ended: Option<&'static str>,
+    /// The client was told that its credential expires.
+    told_expiring: bool,
     stalled: bool,
     /// The client was told that its budget slows the stream down.
     told_slowed: bool,
@@ -80,7 +84,8 @@ impl PriceStream {
             opening: Some(opening),
             heartbeat: Heartbeat::new(heartbeat),
             bye_at: None,
-            ended: false,
+            ended: None,
+            told_expiring: false,
             stalled: false,
             told_slowed: false,
             metrics,
@@ -100,7 +105,7 @@ impl PriceStream {
     /// Takes the stream's turn. What was said before must have been taken by the client's kernel: what is made now
     /// has to leave now. `closing` is whether the server is stopping.
     pub(super) fn turn(&mut self, state: &State, shelf: &mut Shelf, now: Instant, closing: bool) -> Turn {
-        if self.ended {
+        if self.ended.is_some() {
             return Turn::End;
         }
         if let Some(opening) = self.opening.take() {
@@ -110,9 +115,16 @@ impl PriceStream {
             // At its own moment of the drain window, so that clients don't all come back at once.
             let share = || state.http.drain_window.mul_f64(rand::rng().random_range(0.0..1.0));
             if now >= *self.bye_at.get_or_insert_with(|| now + share()) {
-                self.ended = true;
-                return self.say(bye(state), shelf, now);
+                return self.end("draining", state, shelf, now);
             }
+        }
+        // A key that is taken back comes without a time: it is seen here, with the next prices or the next heartbeat.
+        match self.slot.lease().say(now) {
+            Some(LeaseEvent::Ended(end)) => return self.end(end.reason(), state, shelf, now),
+            Some(LeaseEvent::Expiring(left)) if !std::mem::replace(&mut self.told_expiring, true) => {
+                return self.say(expiring(left), shelf, now);
+            }
+            _ => {}
         }
         let wait = match self.place.turn(&state.fanout, shelf, now) {
             fanout::Turn::Flush(flush) => {
@@ -134,11 +146,16 @@ impl PriceStream {
                 self.say(heartbeat, shelf, now)
             }
             None => {
-                let until =
-                    [wait.until, self.bye_at].into_iter().flatten().fold(self.heartbeat.due(), Instant::min);
+                let others = [wait.until, self.bye_at, self.slot.lease().due(now)];
+                let until = others.into_iter().flatten().fold(self.heartbeat.due(), Instant::min);
                 Turn::Wait(Wait { until: Some(until), change: wait.change })
             }
         }
+    }
+
+    fn end(&mut self, reason: &'static str, state: &State, shelf: &Shelf, now: Instant) -> Turn {
+        self.ended = Some(reason);
+        self.say(bye(reason, state), shelf, now)
     }
 
     fn say(&mut self, bytes: Bytes, shelf: &Shelf, now: Instant) -> Turn {
@@ -159,7 +176,7 @@ impl PriceStream {
         sse::event(
             &mut out,
             EventName::Notice,
-            &json!({ "code": code, "limit": limit, "scope": "client" }),
+            &json!({ "code": code, "limit": limit, "scope": self.slot.scope() }),
             None,
         );
         out.freeze()
@@ -178,19 +195,27 @@ impl PriceStream {
     }
 }
 
-fn bye(state: &State) -> Bytes {
+fn expiring(left: Duration) -> Bytes {
+    let mut out = BytesMut::with_capacity(80);
+    let notice = json!({ "code": lease::EXPIRING, "in_ms": clock::millis(left) });
+    sse::event(&mut out, EventName::Notice, &notice, None);
+    out.freeze()
+}
+
+fn bye(reason: &str, state: &State) -> Bytes {
     let retry_ms = clock::millis(jittered(state.stream.retry));
     let mut out = BytesMut::with_capacity(128);
     sse::retry(&mut out, retry_ms);
-    sse::event(&mut out, EventName::Bye, &json!({ "reason": "draining", "retry_ms": retry_ms }), None);
+    sse::event(&mut out, EventName::Bye, &json!({ "reason": reason, "retry_ms": retry_ms }), None);
     out.freeze()
 }
 
 impl Drop for PriceStream {
     fn drop(&mut self) {
         let reason = match (self.ended, self.stalled) {
-            (true, _) => "drained",
-            (_, true) => "stalled",
+            (Some("draining"), _) => "drained",
+            (Some(reason), _) => reason,
+            (None, true) => "stalled",
             _ => "client",
         };
         debug!(reason, "stream closed");
@@ -233,6 +258,7 @@ mod tests {
     use crate::config;
     use crate::fanout::Wanted;
     use crate::fanout::tests::Desk;
+    use crate::http::auth::{Auth, Visitor};
     use crate::http::body::StreamBody;
     use crate::http::cors::Cors;
     use crate::http::limits::Limits;
@@ -255,7 +281,8 @@ mod tests {
             let state = State {
                 fanout: desk.fanout.clone(),
                 board: Board::new(Arc::clone(&metrics)),
-                limits: Arc::new(Limits::new(limits, Vec::new())),
+                auth: Arc::new(Auth::new(&config::Config::default(), desk.fanout.latest().catalogue())),
+                limits: Arc::new(Limits::new(limits)),
                 metrics,
                 cors: Arc::new(Cors::new(&[])),
                 stream: Arc::default(),
@@ -267,7 +294,8 @@ mod tests {
 
         /// A stream of the first symbol whose opening and snapshot are out.
         async fn open(&self, heartbeat: Duration) -> StreamBody {
-            let slot = self.state.limits.open([127, 0, 0, 1].into()).expect("room");
+            let visitor = Visitor::at([127, 0, 0, 1].into(), self.state.limits.config());
+            let slot = self.state.limits.open(&visitor).expect("room");
             let symbols = self.desk.latest.catalogue().ids().take(1).collect();
             let wanted = Wanted { symbols, budget: slot.budget(), ..self.desk.wanted() };
             let (place, opening) = (self.desk.fanout.place(wanted), Bytes::from_static(b"hello\n\n"));

@@ -1,7 +1,8 @@
-//! `GET /symbols`: the catalogue, searched and ranked.
+//! `GET /symbols`: the catalogue, searched and ranked, as far as it is for who asks.
 
 use serde::Serialize;
 
+use super::auth::Visitor;
 use super::params::Params;
 use super::problem::Problem;
 use super::{Answer, State, json_of};
@@ -29,7 +30,7 @@ struct Symbol<'a> {
 }
 
 /// Answers with the symbols that match, best first.
-pub(super) fn get(state: &State, params: &Params) -> Result<Answer, Problem> {
+pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<Answer, Problem> {
     params.check(&["query", "class", "limit"])?;
     let query = params.one("query")?.unwrap_or_default();
     let class = match params.one("class")? {
@@ -47,7 +48,7 @@ pub(super) fn get(state: &State, params: &Params) -> Result<Answer, Problem> {
             .ok_or_else(|| Problem::bad_value("limit", text, format!("a number from 1 to {LIMIT_MAX}")))?,
     };
     let catalogue = state.catalogue();
-    let (ids, total) = catalogue.search(query, class, limit);
+    let (ids, total) = catalogue.search(query, class, limit, |id| visitor.may_follow(id));
     let symbols = ids.into_iter().map(|id| {
         let entry = catalogue.entry(id);
         Symbol {

@@ -23,6 +23,7 @@ use tickcast::catalogue::Catalogue;
 use tickcast::clock;
 use tickcast::config::{self, Config};
 use tickcast::fanout::{Bells, Fanout};
+use tickcast::http::auth::{self, Auth};
 use tickcast::http::cors::Cors;
 use tickcast::http::limits::Limits;
 use tickcast::http::sse::Epoch;
@@ -116,12 +117,15 @@ impl Node {
         let closing = CancellationToken::new();
         let hub = fanout.clone();
         tokio::spawn(async move { hub.run().await });
+        let auth = Arc::new(Auth::new(&config, latest.catalogue()));
+        tokio::spawn(auth::reload::watch(Arc::clone(&auth)));
         let state = http::State {
             fanout,
             board,
-            limits: Arc::new(Limits::new(config.limits, config.http.trusted_proxies.clone())),
+            auth: Arc::clone(&auth),
+            limits: Arc::new(Limits::new(config.limits)),
             metrics: Arc::clone(&metrics),
-            cors: Arc::new(Cors::new(&config.http.cors_origins)),
+            cors: Arc::new(Cors::new(&config.http.cors_origins).with_cookies(config.auth.cookie.is_some())),
             stream: Arc::new(config.stream),
             http: Arc::new(config.http),
             closing: closing.clone(),

@@ -1,0 +1,109 @@
+//! Why a request is not let in, and how that is told. What was shown is never repeated: not to the client, not in a log.
+
+use warp::http::StatusCode;
+use warp::http::header::WWW_AUTHENTICATE;
+
+use crate::http::problem::{Problem, echo};
+
+/// Why a request is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// It shows nothing.
+    Missing,
+    /// What it shows is no key and no token.
+    Malformed,
+    /// Nobody has this key, or nobody we know made this token.
+    Unknown,
+    /// It was good once.
+    Expired,
+    /// It will be good later.
+    Early,
+    /// The token is one of theirs that is not for us: this claim says so.
+    Claim(&'static str),
+    /// The ticket was never given out, is used up, or is too old.
+    Ticket,
+    /// The ticket was given to a page of another origin.
+    TicketOrigin,
+    /// This route takes no ticket.
+    NoTicketHere,
+    /// Keys in the query are switched off.
+    QueryIsOff,
+    /// It names a plan that there is not.
+    NoSuchPlan(String),
+    /// Its plan is none of an operator's.
+    NoOperator,
+}
+
+const SHOW: &str =
+    "`Authorization: Bearer`, `X-API-Key`, or a ticket of POST /tickets as `ticket` in the query of /prices";
+
+impl Denied {
+    /// The word in metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Early | Self::Claim(_) => "claim",
+            Self::Ticket | Self::TicketOrigin | Self::NoTicketHere => "ticket",
+            Self::QueryIsOff => "query",
+            Self::NoSuchPlan(_) | Self::NoOperator => "plan",
+        }
+    }
+
+    /// All words of [`reason`](Self::reason).
+    pub(crate) const REASONS: [&'static str; 8] =
+        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan"];
+
+    /// As the client is told.
+    pub(crate) fn problem(&self) -> Problem {
+        let unauthorized = |kind, title, detail: String, challenge| {
+            Problem::new(StatusCode::UNAUTHORIZED, kind, title, detail)
+                .expecting(SHOW)
+                .with_header(WWW_AUTHENTICATE, challenge)
+        };
+        let bare = "Bearer realm=\"tickcast\"";
+        let invalid = "Bearer realm=\"tickcast\", error=\"invalid_token\"";
+        let bad = |detail: &str| {
+            unauthorized("bad-credential", "The credential is not good", detail.to_owned(), invalid)
+        };
+        match self {
+            Self::Missing => {
+                let title = "A credential is needed";
+                unauthorized("no-credential", title, "the request shows no key, token or ticket".to_owned(), bare)
+            }
+            Self::Malformed => bad("it is given more than once, has another scheme than Bearer, or is no key or token"),
+            Self::Unknown => bad("nobody has this key, or its token was not signed by whom we know"),
+            Self::Expired => {
+                let title = "The credential has expired";
+                unauthorized("expired-credential", title, "it was good once; get another".to_owned(), invalid)
+            }
+            Self::Early => bad("the token is not good yet (`nbf`)"),
+            Self::Claim(claim) => {
+                bad(&format!("the token's claim `{claim}` is missing, or is not for this server"))
+            }
+            Self::Ticket => bad("the ticket is used up, older than 30 s, or was never given out: ask for another"),
+            Self::TicketOrigin => bad("the ticket was given to a page of another origin"),
+            Self::NoTicketHere => bad("a ticket opens /prices only, and nothing else"),
+            Self::QueryIsOff => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "query-credential-off",
+                "A key in the query is not taken here",
+                "`api_key` in the query is off (auth.query), since logs of proxies keep it; it is not repeated here",
+            )
+            .expecting(SHOW),
+            Self::NoSuchPlan(plan) => forbidden(
+                "not-entitled",
+                format!("the credential names the plan `{}`, which this server does not have", echo(plan)),
+            ),
+            Self::NoOperator => {
+                forbidden("not-entitled", "this route is for operators: a plan with `operator = true`".to_owned())
+            }
+        }
+    }
+}
+
+fn forbidden(kind: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, kind, "The credential is good, but not for this", detail)
+}
