@@ -7,6 +7,8 @@
     reason = "a test fails by a panic, also that of its tasks"
 )]
 
+mod ticks;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
