@@ -1,6 +1,6 @@
 //! Mode `ticks` through the door: every trade in order, a cursor that is honoured, a gap that is told.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod support;
 
