@@ -62,10 +62,10 @@ impl Choice {
         Arc::as_ptr(&self.wish).addr()
     }
 
-    /// Whether another stream may have the same wish.
-    pub(super) fn is_shared(&self) -> bool {
-        // Ours and the list's.
-        Arc::strong_count(&self.wish) > 2
+    /// Streams with this wish, on all threads.
+    pub(super) fn streams(&self) -> usize {
+        // One more is the list's.
+        Arc::strong_count(&self.wish) - 1
     }
 }
 
@@ -81,7 +81,7 @@ impl Drop for Choice {
     fn drop(&mut self) {
         // Counted under the lock, where alone the number grows.
         let mut known = self.choices.known();
-        if !self.is_shared() {
+        if self.streams() == 1 {
             known.remove(&*self.wish);
         }
     }
@@ -98,14 +98,14 @@ mod tests {
             choices.choose(&symbols.iter().copied().map(SymbolId).collect::<Vec<_>>(), fields)
         };
         let one = choose(&[1, 2], FieldSet::DEFAULT);
-        assert!(!one.is_shared());
+        assert_eq!(one.streams(), 1);
         let same = choose(&[1, 2], FieldSet::DEFAULT);
         let others = [choose(&[2, 1], FieldSet::DEFAULT), choose(&[1, 2], FieldSet::SYMBOL)];
-        assert!(one.is_shared() && same.name() == one.name());
-        assert!(others.iter().all(|other| other.name() != one.name() && !other.is_shared()));
+        assert_eq!((one.streams(), same.name()), (2, one.name()));
+        assert!(others.iter().all(|other| other.name() != one.name() && other.streams() == 1));
         drop(one);
         assert_eq!(choices.known().len(), 3);
-        assert!(!same.is_shared());
+        assert_eq!(same.streams(), 1);
         drop(same);
         drop(others);
         assert!(choices.known().is_empty());

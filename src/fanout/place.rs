@@ -176,7 +176,7 @@ impl Place {
             Sent::Ticks(ticks) => return Ok(ticks.take(choice, fanout, shelf)),
             Sent::Latest { known, withheld } => (known, withheld),
         };
-        let shares = withheld.is_none() && choice.is_shared();
+        let shares = withheld.is_none() && shelf.shares(choice);
         let from = known.place().filter(|_| shares);
         if from.is_some()
             && let Some(step) = shelf.step(choice, known)

@@ -19,11 +19,16 @@ use crate::http::framing::Framing;
 /// Messages of a choice of fields that nobody asked for in so many rounds make room for others.
 const ROUNDS_KEPT: u64 = 1_000;
 
+/// Streams of one wish from which on sharing pays: fewer are seldom at the same place in the same round, and keeping a step
+/// for nobody costs more than is saved.
+const CROWD: usize = 32;
+
 /// One thread's shelf. What is taken from it is as new as the store.
 #[derive(Debug)]
 pub struct Shelf {
     framing: Framing,
     keeps: bool,
+    crowd: usize,
     choices: SmallVec<[Looks; 1]>,
     steps: FxHashMap<(usize, Through), Step>,
     round: u64,
@@ -61,12 +66,25 @@ pub(super) struct Parcel {
 impl Shelf {
     /// A shelf for many streams that are served one after the other.
     pub fn new(framing: Framing) -> Self {
-        Self { keeps: true, ..Self::alone(framing) }
+        Self { keeps: true, crowd: CROWD, ..Self::alone(framing) }
+    }
+
+    /// The same, sharing from so many streams of a wish on.
+    #[cfg(test)]
+    pub(super) fn sharing_from(crowd: usize, framing: Framing) -> Self {
+        Self { crowd, ..Self::new(framing) }
     }
 
     /// One that stays empty, for a stream that is served by itself.
     pub fn alone(framing: Framing) -> Self {
-        Self { framing, keeps: false, choices: SmallVec::new(), steps: FxHashMap::default(), round: 0 }
+        Self {
+            framing,
+            keeps: false,
+            crowd: usize::MAX,
+            choices: SmallVec::new(),
+            steps: FxHashMap::default(),
+            round: 0,
+        }
     }
 
     /// Begins a round of serving streams. To be called after the marks of what changed were taken: steps of the round
@@ -124,6 +142,11 @@ impl Shelf {
         Some(place)
     }
 
+    /// Whether streams of this wish are to share steps.
+    pub(super) fn shares(&self, choice: &Choice) -> bool {
+        choice.streams() >= self.crowd
+    }
+
     /// The step that another stream of the same wish has made from the same place in this round.
     pub(super) fn step(&self, choice: &Choice, known: &Known) -> Option<Step> {
         self.steps.get(&(choice.name(), known.place()?)).cloned()
@@ -131,7 +154,7 @@ impl Shelf {
 
     /// Keeps a step for other streams of the wish.
     pub(super) fn keep(&mut self, choice: &Choice, from: Through, step: Step) {
-        if self.keeps && step.known.place().is_some() {
+        if step.known.place().is_some() {
             self.steps.insert((choice.name(), from), step);
         }
     }

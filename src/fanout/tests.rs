@@ -606,7 +606,7 @@ proptest::proptest! {
         };
         let places = || (0..6).map(|stream| desk.fanout.place(wanted(stream))).collect::<Vec<_>>();
         let (mut together, mut apart) = (places(), places());
-        let (mut shelf, mut none) = (Shelf::new(Framing::Chunked), Shelf::alone(Framing::Chunked));
+        let (mut shelf, mut none) = (Shelf::sharing_from(2, Framing::Chunked), Shelf::alone(Framing::Chunked));
         for step in steps {
             match step {
                 Step::Set { symbol, price } => desk.set(symbol, &price.to_string()),
@@ -657,7 +657,7 @@ fn p37_streams_of_one_thread_lose_nothing_whatever_the_writers_do() {
             writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
             done.store(true, Ordering::SeqCst);
         });
-        let mut shelf = Shelf::new(Framing::Bare);
+        let mut shelf = Shelf::sharing_from(2, Framing::Bare);
         loop {
             let over = done.load(Ordering::SeqCst);
             shelf.begin();
