@@ -57,6 +57,8 @@ pub struct Metrics {
     pub publish_delay: Histogram,
     /// Requests refused or streams slowed, by limit.
     pub limited: Family<ByLimit, Counter>,
+    /// Clients' connections open now, streams among them.
+    pub connections_open: Gauge,
     /// Connections that could not be accepted.
     pub accept_errors: Counter,
 }
@@ -170,6 +172,7 @@ impl Default for Metrics {
             bytes_sent: Counter::default(),
             publish_delay: seconds(),
             limited: Family::default(),
+            connections_open: Gauge::default(),
             accept_errors: Counter::default(),
         };
         metrics.register();
@@ -177,7 +180,8 @@ impl Default for Metrics {
         for reason in ["client", "drained", "stalled"] {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        for limit in ["rate_limited", "too_many_streams", "overloaded", "draining", "messages_per_second"] {
+        let refusals = ["rate_limited", "too_many_streams", "overloaded", "draining"];
+        for limit in refusals.into_iter().chain(["messages_per_second", "connections"]) {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
         metrics
@@ -224,6 +228,8 @@ impl Metrics {
         let delay = "From the frame read whole to the message encoded";
         r.register_with_unit("publish_delay", delay, Unit::Seconds, self.publish_delay.clone());
         r.register("limited", "Requests refused or streams slowed, by limit", self.limited.clone());
+        let open = "Connections of clients open now, streams among them";
+        r.register("connections_open", open, self.connections_open.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
         registry.register_collector(Box::new(process::Usage));
         self.registry = registry;
