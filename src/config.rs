@@ -35,7 +35,7 @@ pub use secret::{Key, Secret};
 pub(crate) use auth::{read_file, read_jwks, read_keys};
 
 use instrument::Draft;
-use parse::{boolean, duration, folder, network, origin, socket_address, whole, word};
+use parse::{boolean, duration, file, folder, network, origin, socket_address, whole, word};
 use section::Section;
 
 /// Fan-out threads there may be.
@@ -139,6 +139,20 @@ pub struct Http {
     /// Whether a stream on plain HTTP/1.1 is written straight to its socket, without hyper, once its head is out. Default:
     /// true.
     pub direct_streams: bool,
+    /// Connections open in all, streams or not. From 1. Default: room for all streams and 1,000 more, see
+    /// [`connections_max`](Http::connections_max).
+    pub connections_max: Option<u32>,
+    /// What makes connections secure. Default: none, plain HTTP/1.1.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The files of a certificate. Both are looked at once a second, and read again where they changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those that vouch for it, as PEM, ours first.
+    pub cert: PathBuf,
+    /// Its private key, as PEM: PKCS #8, PKCS #1 or SEC 1, without a password.
+    pub key: PathBuf,
 }
 
 /// The header in which proxies say who asks them. One of the two: the other, which they pass on as it came, is whatever a
@@ -285,6 +299,8 @@ impl Http {
         let default = Self::default();
         let drain_window = duration(Duration::ZERO..=Duration::from_mins(10));
         let http = Self {
+            tls: TlsFiles::read(section),
+            connections_max: section.optional("connections_max", whole(1..=u32::MAX)),
             listen: section.get("listen", default.listen, socket_address),
             cors_origins: section.list("cors_origins", origin).map_or(default.cors_origins, values),
             trusted_proxies: section.list("trusted_proxies", network).map_or(default.trusted_proxies, values),
@@ -307,6 +323,34 @@ impl Http {
             section.add(&place, "drain_max", problem);
         }
         http
+    }
+
+    /// Connections open in all. Requests that are no streams need some too: health, metrics, pages.
+    pub fn connections_max(&self, limits: &Limits) -> u32 {
+        self.connections_max.unwrap_or_else(|| limits.streams_total.saturating_add(1_000))
+    }
+}
+
+impl TlsFiles {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let mistakes = section.mistakes();
+        let (cert, key) = (section.optional("tls_cert", file), section.optional("tls_key", file));
+        let (given, missing) = match (cert, key) {
+            (Some(cert), Some(key)) => return Some(Self { cert, key }),
+            (None, None) => return None,
+            (Some(_), None) => ("tls_cert", "tls_key"),
+            (None, Some(_)) => ("tls_key", "tls_cert"),
+        };
+        // Where the other one is there and wrong, that was told.
+        if section.mistakes() == mistakes {
+            let place = section.place_of(given);
+            section.add(
+                &place,
+                given,
+                format!("TLS takes a certificate and its key: `{missing}` is missing"),
+            );
+        }
+        None
     }
 }
 
@@ -336,6 +380,8 @@ impl Default for Http {
             threads: std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX),
             shared_port: false,
             direct_streams: true,
+            connections_max: None,
+            tls: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
 use tickcast::commands::{check, decode, key};
-use tickcast::config::{self, Config};
+use tickcast::config::{self, Config, Http};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
 use tickcast::process;
@@ -160,6 +160,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
     if let Some(listen) = args.listen {
         config.http.listen = listen;
     }
+    check_tls(&config.http)?;
     process::make_room(config.limits.streams_total);
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
@@ -170,7 +171,12 @@ fn serve(args: Serve) -> Result<(), Failure> {
         let stop = stop_signal().map_err(|error| Failure::Run(format!("no signals: {error}")))?;
         let address = listener.local_addr().unwrap_or(address);
         // Whoever started us without looking at stdout can do without this line.
-        let _ = writeln!(io::stdout(), "tickcast {} is at {}", env!("CARGO_PKG_VERSION"), url(address));
+        let _ = writeln!(
+            io::stdout(),
+            "tickcast {} is at {}",
+            env!("CARGO_PKG_VERSION"),
+            url(address, config.http.tls.is_some())
+        );
         // On a worker: from this thread each accepted connection would have to be passed to one.
         let mut app = JoinSet::new();
         app.spawn(app::run(config, drive, listener, stop));
@@ -182,11 +188,20 @@ fn serve(args: Serve) -> Result<(), Failure> {
     })
 }
 
+/// Tries the certificate before anything is opened. The server reads it again, and from then on whenever it changes.
+fn check_tls(http: &Http) -> Result<(), Failure> {
+    match &http.tls {
+        None => Ok(()),
+        Some(files) => server::Tls::load(files).map(drop).map_err(|error| Failure::Usage(error.to_string())),
+    }
+}
+
 /// The address as one can open it: nobody's browser opens `0.0.0.0`.
-fn url(address: SocketAddr) -> String {
+fn url(address: SocketAddr, is_secure: bool) -> String {
+    let scheme = if is_secure { "https" } else { "http" };
     match address {
-        _ if address.ip().is_unspecified() => format!("http://localhost:{}/", address.port()),
-        _ => format!("http://{address}/"),
+        _ if address.ip().is_unspecified() => format!("{scheme}://localhost:{}/", address.port()),
+        _ => format!("{scheme}://{address}/"),
     }
 }
 
@@ -273,6 +288,7 @@ fn run_decode(args: &Decode) -> Result<(), Failure> {
 
 fn run_check(args: &Check) -> Result<(), Failure> {
     let config = load(args.config.as_deref(), None)?;
+    check_tls(&config.http)?;
     let catalogue = Catalogue::new(config.instruments.clone());
     check::run(&config, &catalogue, &mut io::stdout().lock())
         .map_err(|error| Failure::Run(format!("check: {error}")))

@@ -60,6 +60,8 @@ pub struct Metrics {
     pub limited: Family<ByLimit, Counter>,
     /// Requests that were not let in, by reason.
     pub denied: Family<ByReason, Counter>,
+    /// Clients' connections open now, streams among them.
+    pub connections_open: Gauge,
     /// Connections that could not be accepted.
     pub accept_errors: Counter,
 }
@@ -174,6 +176,7 @@ impl Default for Metrics {
             publish_delay: seconds(),
             limited: Family::default(),
             denied: Family::default(),
+            connections_open: Gauge::default(),
             accept_errors: Counter::default(),
         };
         metrics.register();
@@ -182,8 +185,8 @@ impl Default for Metrics {
         for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        let limits = ["rate_limited", "too_many_streams", "overloaded", "draining", "messages_per_second"];
-        for limit in limits.into_iter().chain(["too_many_tickets"]) {
+        let refusals = ["rate_limited", "too_many_streams", "overloaded", "draining", "too_many_tickets"];
+        for limit in refusals.into_iter().chain(["messages_per_second", "connections"]) {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
         for reason in Denied::REASONS {
@@ -234,6 +237,8 @@ impl Metrics {
         r.register_with_unit("publish_delay", delay, Unit::Seconds, self.publish_delay.clone());
         r.register("limited", "Requests refused or streams slowed, by limit", self.limited.clone());
         r.register("denied", "Requests that were not let in, by reason", self.denied.clone());
+        let open = "Connections of clients open now, streams among them";
+        r.register("connections_open", open, self.connections_open.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
         registry.register_collector(Box::new(process::Usage));
         self.registry = registry;

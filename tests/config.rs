@@ -509,6 +509,15 @@ fn values_out_of_bounds_are_told_with_their_bounds() {
             "[http]\ntrusted_proxies = [\"10.0.0.0/33\"]",
             "[http] trusted_proxies: `10.0.0.0/33` is no address or network, such as 10.0.0.0/8 or ::1",
         ),
+        ("[http]\nconnections_max = 0", "[http] connections_max: 0 is out of bounds: from 1 to 4294967295"),
+        (
+            "[http]\ntls_cert = \"cert.pem\"",
+            "[http] tls_cert: TLS takes a certificate and its key: `tls_key` is missing",
+        ),
+        (
+            "[http]\ntls_key = \"key.pem\"",
+            "[http] tls_key: TLS takes a certificate and its key: `tls_cert` is missing",
+        ),
         (
             "[stream]\nretry = true",
             "[stream] retry: expected a duration with its unit, such as \"250ms\" or \"10s\", found true or false",
@@ -520,6 +529,27 @@ fn values_out_of_bounds_are_told_with_their_bounds() {
     let median = "symbol = \"ETH\"\nclass = \"crypto\"\nsources = [\"sim:ETH-USD\"]\nprice = \"median\"\nmin_sources = 2";
     let lines = mistakes(&and_instrument(median));
     assert!(lines[0].starts_with("test.toml:14: [[instrument]] ETH min_sources: 2 wanted"), "{lines:#?}");
+}
+
+#[test]
+fn a_certificate_takes_both_its_files_and_a_wrong_one_is_told_once() {
+    let wrong = "[http]\ntls_key = \"key.pem\"\ntls_cert = 5\n";
+    let told = ["test.toml:11: [http] tls_cert: expected text in quotes, found a whole number"];
+    assert_eq!(mistakes(&format!("{RIGHT}{wrong}")), told);
+    let both = right(load(&format!("{RIGHT}[http]\ntls_cert = \"a.pem\"\ntls_key = \"b.pem\"\n")));
+    let files = both.http.tls.expect("both are there");
+    assert_eq!((files.cert, files.key), ("a.pem".into(), "b.pem".into()));
+}
+
+#[test]
+fn there_is_room_for_more_connections_than_streams_unless_told_otherwise() {
+    let most = |keys: &str| {
+        let config = right(load(&format!("{RIGHT}{keys}\n")));
+        config.http.connections_max(&config.limits)
+    };
+    assert_eq!(most(""), 101_000);
+    assert_eq!(most("[limits]\nstreams_total = 50"), 1_050);
+    assert_eq!(most("[http]\nconnections_max = 7"), 7);
 }
 
 #[test]

@@ -101,7 +101,9 @@ fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
         let (dir, files, bytes) = (record.dir.display(), record.files_max, record.bytes_max);
         writeln!(out, "recorded to: {dir}, {} of {bytes} bytes for each venue", counted(files, "file"))?;
     }
-    writeln!(out, "listen: {}", config.http.listen)
+    let tls = config.http.tls.as_ref();
+    let secure = tls.map_or(String::new(), |tls| format!(" over TLS, certificate {}", tls.cert.display()));
+    writeln!(out, "listen: {}{secure}", config.http.listen)
 }
 
 fn write_auth(config: &Config, out: &mut impl Write) -> io::Result<()> {

@@ -141,6 +141,14 @@ pub(super) fn folder(node: &Node) -> Parsed<PathBuf> {
     }
 }
 
+/// A file, which is looked at later.
+pub(super) fn file(node: &Node) -> Parsed<PathBuf> {
+    match text(node)? {
+        "" => Err("names no file".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
 /// One of a few words.
 pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {

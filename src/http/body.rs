@@ -31,6 +31,11 @@ impl StreamBody {
         Self { stream, shelf: Shelf::alone(Framing::Bare), waiter, closing, link, state }
     }
 
+    /// Notes that its client took nothing for too long.
+    pub(super) fn stall(&mut self) {
+        self.stream.stall();
+    }
+
     /// The next bytes; `None` at the end.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         // What is made now must leave now: behind a blocked write it would be old before it is sent.

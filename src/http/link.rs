@@ -3,13 +3,13 @@
 //!
 //! While a write is blocked hyper does not poll the body, so no timer inside a body can notice (P54); and it would
 //! queue further writes meanwhile, which a stream of newest values must not (they would be old when they leave).
-//! Both are settled here, below hyper: [`Progress`] times the write, and [`Link`] tells the body to hold back.
+//! Both are settled here, below hyper and TLS: [`Progress`] times the write, and [`Link`] tells the bodies to hold back.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
@@ -29,13 +29,14 @@ pub struct Link(Arc<Shared>);
 struct Shared {
     /// A write is waiting for the client to take it.
     blocked: AtomicBool,
-    /// A request is being answered.
-    busy: AtomicBool,
+    /// Requests that are being answered: one at most, but on HTTP/2.
+    busy: AtomicU32,
     /// Requests that came whole.
     requests: AtomicU32,
     /// The client took nothing for too long.
     stalled: AtomicBool,
-    body: AtomicWaker,
+    /// The bodies that hold back: one at most, but on HTTP/2, whose limit of streams bounds this.
+    bodies: Mutex<Vec<Waker>>,
     /// Who reads the next request: it starts its clock when the answer before it has ended.
     reader: AtomicWaker,
 }
@@ -46,7 +47,11 @@ impl Link {
         if !self.0.blocked.load(Ordering::Acquire) {
             return Poll::Ready(());
         }
-        self.0.body.register(cx.waker());
+        let mut bodies = self.0.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        if !bodies.iter().any(|body| body.will_wake(cx.waker())) {
+            bodies.push(cx.waker().clone());
+        }
+        drop(bodies);
         // It may have cleared in between.
         if self.0.blocked.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -54,13 +59,18 @@ impl Link {
     /// Tells that a request has come whole and is being answered.
     pub fn asked(&self) {
         self.0.requests.fetch_add(1, Ordering::AcqRel);
-        self.0.busy.store(true, Ordering::Release);
+        self.0.busy.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Tells that the answer has ended.
     pub fn answered(&self) {
-        self.0.busy.store(false, Ordering::Release);
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
         self.0.reader.wake();
+    }
+
+    /// Whether a request is being answered.
+    pub fn is_busy(&self) -> bool {
+        self.0.busy.load(Ordering::Acquire) > 0
     }
 
     /// Requests that came whole so far.
@@ -84,7 +94,52 @@ impl Link {
 
     fn unblock(&self) {
         if self.0.blocked.swap(false, Ordering::AcqRel) {
-            self.0.body.wake();
+            let bodies = std::mem::take(&mut *self.0.bodies.lock().unwrap_or_else(PoisonError::into_inner));
+            bodies.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Notes what a socket failed with. The kernel gives up a peer that acknowledges nothing (`TCP_USER_TIMEOUT`):
+    /// that one takes no byte either.
+    fn failed<T>(&self, result: &Poll<io::Result<T>>) {
+        if matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            self.0.stalled.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// How long the other side may ask nothing.
+#[derive(Debug, Default)]
+pub struct Patience {
+    /// When the head that is being read, or the silence, has lasted too long.
+    limit: Option<Pin<Box<Sleep>>>,
+    /// Whether the first byte of a head has come.
+    head_begun: bool,
+    /// The requests that had come when that was last looked at.
+    requests: u32,
+}
+
+impl Patience {
+    /// Ready when no request came in time. One at a time may wait for a connection's.
+    pub fn poll(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<()> {
+        if link.requests() != self.requests {
+            *self = Self { requests: link.requests(), ..Self::default() };
+        }
+        // Registered before the look: an answer that ends in between wakes us. Hyper alone would not look again
+        // until the client sends something.
+        link.0.reader.register(cx.waker());
+        if link.is_busy() {
+            return Poll::Pending;
+        }
+        let patience = if self.head_begun { HEAD_MAX } else { IDLE_MAX };
+        let limit = self.limit.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        limit.as_mut().poll(cx)
+    }
+
+    /// The client has sent something that is not a whole request yet.
+    fn heard(&mut self) {
+        if !self.head_begun {
+            (self.limit, self.head_begun) = (None, true);
         }
     }
 }
@@ -96,18 +151,24 @@ pub struct Progress<S> {
     link: Link,
     stall_max: Duration,
     write_limit: Option<Pin<Box<Sleep>>>,
-    /// When the head that is being read, or the silence, has lasted too long.
-    read_limit: Option<Pin<Box<Sleep>>>,
-    /// Whether the first byte of a head has come.
-    head_begun: bool,
-    /// The requests that had come when that was last looked at.
-    requests: u32,
+    /// `None` where somebody else looks at silence.
+    reading: Option<Patience>,
 }
 
 impl<S> Progress<S> {
     /// Watches a socket. A reader that takes no byte for `stall_max` is cut.
     pub fn new(socket: S, link: Link, stall_max: Duration) -> Self {
-        Self { socket, link, stall_max, write_limit: None, read_limit: None, head_begun: false, requests: 0 }
+        Self { socket, link, stall_max, write_limit: None, reading: Some(Patience::default()) }
+    }
+
+    /// Tells that what was read so far belongs to no request: the client's time begins now.
+    pub fn begin(&mut self) {
+        self.reading = Some(Patience::default());
+    }
+
+    /// Reads without patience from here on: what comes may be part of no request, or of several.
+    pub fn read_patiently(&mut self) {
+        self.reading = None;
     }
 
     /// Gives the socket back, unwatched.
@@ -129,6 +190,7 @@ impl<S> Progress<S> {
         if result.is_pending() {
             return self.poll_stalled(cx);
         }
+        self.link.failed(&result);
         self.write_limit = None;
         self.link.unblock();
         result
@@ -136,18 +198,8 @@ impl<S> Progress<S> {
 
     /// Ends a read for a head that does not come.
     fn poll_impatient(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.link.requests() != self.requests {
-            (self.read_limit, self.head_begun, self.requests) = (None, false, self.link.requests());
-        }
-        // Registered before the look: an answer that ends in between wakes us. Hyper alone would not look again
-        // until the client sends something.
-        self.link.0.reader.register(cx.waker());
-        if self.link.0.busy.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        let patience = if self.head_begun { HEAD_MAX } else { IDLE_MAX };
-        let limit = self.read_limit.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
-        std::task::ready!(limit.as_mut().poll(cx));
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        std::task::ready!(reading.poll(&self.link, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")))
     }
 }
@@ -163,8 +215,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
         if result.is_pending() {
             return self.poll_impatient(cx);
         }
-        if buf.filled().len() > before && !self.head_begun && !self.link.0.busy.load(Ordering::Acquire) {
-            (self.read_limit, self.head_begun) = (None, true);
+        self.link.failed(&result);
+        if buf.filled().len() > before
+            && !self.link.is_busy()
+            && let Some(reading) = &mut self.reading
+        {
+            reading.heard();
         }
         result
     }
@@ -366,7 +422,7 @@ mod tests {
         let start = Instant::now();
         drop(client);
         timeout(EVER, async {
-            while link.0.busy.load(Ordering::SeqCst) {
+            while link.is_busy() {
                 tokio::task::yield_now().await;
             }
         })
@@ -384,7 +440,7 @@ mod tests {
         for step in 1..100 {
             number.set(step);
             sleep(Duration::from_secs(1)).await;
-            if !link.0.busy.load(Ordering::SeqCst) {
+            if !link.is_busy() {
                 break;
             }
         }

@@ -4,40 +4,47 @@
 //! Requests are served by the runtime. A stream on plain HTTP/1.1 then moves with its socket to one of the fan-out
 //! threads ([`hub`]), which share nothing with each other and nothing but the store with the feeds.
 
+mod accept;
 mod connection;
 mod deadlines;
 mod door;
+mod http2;
 mod hub;
 mod listener;
+mod outgoing;
 mod threads;
+mod tls;
+mod window;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
-pub(super) use connection::Handover;
 pub use connection::Peer;
 pub(crate) use listener::BACKLOG;
 pub use listener::bind;
+pub(super) use outgoing::Handover;
+pub use tls::{Tls, TlsError};
 
 use super::State;
+use accept::Acceptor;
 use connection::Serving;
 use threads::Threads;
 
 /// What a request line may have: some 2,000 symbols.
 pub(super) const URL_BYTES_MAX: usize = 16 << 10;
-/// After a failed accept (out of descriptors, most of the time) the loop pauses: trying at once would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `closing` is cancelled and every connection has ended, each by its own will: streams with their
 /// `bye`, others after their answer. Ends sooner where a fan-out thread fails. Dropping it cuts what is open.
 pub async fn serve(listener: tokio::net::TcpListener, state: State, closing: CancellationToken) {
+    let tls = match state.http.tls.as_ref().map(Tls::load).transpose() {
+        Ok(tls) => tls.map(Arc::new),
+        Err(error) => {
+            return error!(error = &error as &dyn std::error::Error, "the certificate is of no use");
+        }
+    };
     let mut threads = match Threads::start(&state) {
         Ok(threads) => threads,
         Err(error) => {
@@ -47,29 +54,21 @@ pub async fn serve(listener: tokio::net::TcpListener, state: State, closing: Can
             );
         }
     };
-    let serving = Arc::new(Serving::new(state.clone(), closing.clone(), threads.doors()));
+    let mut followers = JoinSet::new();
+    if let Some(tls) = tls.clone() {
+        followers.spawn(tls.follow_files());
+    }
+    let mut acceptor = Acceptor::new(listener, &state);
+    let serving = Arc::new(Serving::new(state, closing.clone(), threads.doors(), tls));
     let mut connections = JoinSet::new();
-    let spawn = |connections: &mut JoinSet<()>, accepted: io::Result<(TcpStream, SocketAddr)>| match accepted
-    {
-        Ok((socket, peer)) => {
-            connections.spawn(Arc::clone(&serving).connection(socket, peer));
-            None
-        }
-        Err(error) => {
-            state.metrics.accept_errors.inc();
-            warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
-            Some(ACCEPT_PAUSE)
-        }
-    };
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+        tokio::select! {
+            accepted = acceptor.next() => {
+                connections.spawn(Arc::clone(&serving).connection(accepted));
+            }
+            Some(_) = connections.join_next() => {}
             () = threads.any_ended() => return error!("a fan-out thread ended by itself"),
             () = closing.cancelled() => break,
-        };
-        if let Some(pause) = spawn(&mut connections, accepted) {
-            tokio::time::sleep(pause).await;
         }
     }
     threads.close();
@@ -78,9 +77,9 @@ pub async fn serve(listener: tokio::net::TcpListener, state: State, closing: Can
     loop {
         tokio::select! {
             ended = connections.join_next() => if ended.is_none() { break },
-            accepted = listener.accept() => if let Some(pause) = spawn(&mut late, accepted) {
-                tokio::time::sleep(pause).await;
-            },
+            accepted = acceptor.next() => {
+                late.spawn(Arc::clone(&serving).connection(accepted));
+            }
             Some(_) = late.join_next() => {}
         }
     }
@@ -89,12 +88,12 @@ pub async fn serve(listener: tokio::net::TcpListener, state: State, closing: Can
     loop {
         tokio::select! {
             () = threads.all_ended() => break,
-            accepted = listener.accept() => if let Some(pause) = spawn(&mut late, accepted) {
-                tokio::time::sleep(pause).await;
-            },
+            accepted = acceptor.next() => {
+                late.spawn(Arc::clone(&serving).connection(accepted));
+            }
             Some(_) = late.join_next() => {}
         }
     }
-    drop(listener);
+    drop(acceptor);
     while late.join_next().await.is_some() {}
 }

@@ -8,16 +8,17 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -26,9 +27,12 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::{Method, Request, Response, StatusCode, Version, header};
 
+use super::accept::Accepted;
 use super::door::{Arrival, Doors};
-use crate::http::body::StreamBody;
+use super::outgoing::{Answering, Handover, Outgoing};
+use super::tls::{Protocol, Tls};
 use crate::http::link::{Link, Progress};
+use crate::http::problem::Problem;
 use crate::http::stream::PriceStream;
 use crate::http::{Answer, Probe, State};
 
@@ -36,8 +40,13 @@ use crate::http::{Answer, Probe, State};
 const SEND_BUFFER: usize = 64 << 10;
 /// A silent peer is probed after this long, and given up after three probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A peer whose kernel acknowledges nothing is not given up before this: a mobile network may be away for so long.
+const UNACKNOWLEDGED_MIN: Duration = Duration::from_secs(10);
 /// What a request head may have. Longer ones are answered 431 by hyper, unread.
 const HEAD_BYTES_MAX: usize = 128 << 10;
+/// Headers of a request. On HTTP/1.1 it is hyper's own default, answered 431; set there, it would cost an allocation a
+/// request.
+const HEADERS_MAX: usize = 100;
 /// While stopping, a connection that has asked nothing yet has so long to do it.
 const LATE_REQUEST_MAX: Duration = Duration::from_secs(1);
 
@@ -48,9 +57,10 @@ pub struct Peer(pub SocketAddr);
 /// What all connections share.
 pub(super) struct Serving {
     routes: BoxedFilter<(Answer,)>,
-    state: State,
-    closing: CancellationToken,
+    pub(super) state: State,
+    pub(super) closing: CancellationToken,
     doors: Doors,
+    tls: Option<Arc<Tls>>,
 }
 
 /// How a connection ended for hyper.
@@ -65,27 +75,74 @@ enum End {
 
 impl Serving {
     /// Serves the routes; streams that need no hyper go to the hub.
-    pub(super) fn new(state: State, closing: CancellationToken, doors: Doors) -> Self {
-        Self { routes: crate::http::routes(state.clone()).boxed(), state, closing, doors }
+    pub(super) fn new(state: State, closing: CancellationToken, doors: Doors, tls: Option<Arc<Tls>>) -> Self {
+        Self { routes: crate::http::routes(state.clone()).boxed(), state, closing, doors, tls }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
-        if let Err(error) = tune(&socket) {
+    pub(super) async fn connection(self: Arc<Self>, accepted: Accepted) {
+        let Accepted { socket, peer, counted } = accepted;
+        let stall_max = self.state.stream.stall_max;
+        if let Err(error) = tune(&socket, stall_max) {
             debug!(%peer, error = &error as &dyn std::error::Error, "a socket option could not be set");
         }
-        let (link, ready) = (Link::default(), Handover::default());
-        let io = TokioIo::new(Progress::new(socket, link.clone(), self.state.stream.stall_max));
-        let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
-            link.asked();
-            request.extensions_mut().insert(Peer(peer));
-            Box::pin(self.answer(request, link.clone(), ready.clone()))
+        let link = Link::default();
+        let socket = Progress::new(socket, link.clone(), stall_max);
+        if let Some(tls) = self.tls.clone() {
+            // On the heap, so that the connections without are not as large as these.
+            return Box::pin(self.secure(&tls, socket, link, peer)).await;
+        }
+        let direct = self.state.http.direct_streams;
+        if let Some((socket, stream)) = self.http1(socket, link, peer, direct).await {
+            match socket.into_socket().into_std() {
+                Ok(socket) => self.doors.enter(Arrival { socket, stream: *stream, counted }),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(%peer, error, "a stream's socket could not be taken over");
+                }
+            }
+        }
+    }
+
+    /// Serves one connection from its handshake on. Only here is there HTTP/2: over plain TCP clients would have to
+    /// know beforehand (h2c), which no browser does.
+    async fn secure(self: Arc<Self>, tls: &Tls, socket: Progress<TcpStream>, link: Link, peer: SocketAddr) {
+        let mut socket = match tls.accept(socket).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                return debug!(%peer, error = &error as &dyn std::error::Error, "no TLS handshake");
+            }
+        };
+        match Protocol::of(&socket) {
+            Protocol::Http1 => {
+                socket.get_mut().0.begin();
+                self.http1(socket, link, peer, false).await;
+            }
+            Protocol::Http2 => {
+                socket.get_mut().0.read_patiently();
+                self.http2(socket, link, peer).await;
+            }
+        }
+    }
+
+    /// Serves HTTP/1.1 on a connection to its end, or, where streams are taken `direct`, to the moment when the head of
+    /// one is out.
+    async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin>(
+        &self,
+        socket: S,
+        link: Link,
+        peer: SocketAddr,
+        direct: bool,
+    ) -> Option<(S, Box<PriceStream>)> {
+        let ready = Handover::default();
+        let service = service_fn(|request: Request<hyper::body::Incoming>| {
+            Box::pin(self.answer(request, peer, Answering::new(&link), direct.then(|| ready.clone())))
         });
         let mut serving = http1::Builder::new()
             // The link times heads, silence and writes itself.
             .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(socket), service);
         // Hyper has written all it had, and would now wait with the stream's first bytes.
         let mut poll = |cx: &mut Context<'_>| match Pin::new(&mut serving).poll(cx) {
             Poll::Ready(ended) => Poll::Ready(End::Closed(ended)),
@@ -116,35 +173,26 @@ impl Serving {
             }
         };
         match ended {
-            End::Stream(stream) => {
-                let socket = serving.into_parts().io.into_inner().into_socket();
-                self.hand_over(socket, *stream, peer);
-            }
+            End::Stream(stream) => return Some((serving.into_parts().io.into_inner(), stream)),
             End::Closed(Err(error)) => {
                 debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
             }
             End::Closed(Ok(())) | End::Late => {}
         }
-    }
-
-    fn hand_over(&self, socket: TcpStream, stream: PriceStream, peer: SocketAddr) {
-        match socket.into_std() {
-            Ok(socket) => self.doors.enter(Arrival { socket, stream }),
-            Err(error) => {
-                warn!(%peer, error = &error as &dyn std::error::Error, "a stream's socket could not be taken over");
-            }
-        }
+        None
     }
 
     /// What every answer has in common: CORS, `HEAD`, `OPTIONS`, and the body that a stream brings along.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         mut request: Request<hyper::body::Incoming>,
-        link: Link,
-        ready: Handover,
+        peer: SocketAddr,
+        answering: Answering,
+        ready: Option<Handover>,
     ) -> Result<Response<Outgoing<impl Body<Data = Bytes, Error = warp::Error> + use<>>>, Infallible> {
         let head = request.method() == Method::HEAD;
-        let takes_socket = request.version() == Version::HTTP_11 && self.state.http.direct_streams;
+        let ready = ready.filter(|_| request.version() == Version::HTTP_11);
+        request.extensions_mut().insert(Peer(peer));
         let origin = request.headers().get(header::ORIGIN).cloned();
         let cors = &self.state.cors;
         let mut answer = if request.method() == Method::OPTIONS {
@@ -152,6 +200,8 @@ impl Serving {
             *answer.status_mut() = StatusCode::NO_CONTENT;
             cors.preflight(answer.headers_mut());
             answer
+        } else if request.headers().len() > HEADERS_MAX {
+            too_many_headers(request.headers().len())
         } else {
             if head {
                 // A probe must not open a stream: the routes see it by the extension.
@@ -163,108 +213,45 @@ impl Serving {
         };
         cors.allow(origin.as_ref(), answer.headers_mut());
         let stream = answer.extensions_mut().remove::<Handover>().and_then(|handover| handover.take());
-        let state = &self.state;
-        Ok(answer.map(|other| {
-            let body = match stream {
-                None => Kind::Other { body: other, head },
-                Some(stream) if takes_socket => Kind::Ready { stream: Some(stream), ready },
-                Some(stream) => Kind::Stream(Box::new(StreamBody::new(*stream, state.clone(), link.clone()))),
-            };
-            Outgoing { body, link }
+        Ok(answer.map(|other| match stream {
+            None => Outgoing::other(other, head, answering),
+            Some(stream) => Outgoing::stream(stream, ready, &self.state, answering),
         }))
     }
 }
 
-fn tune(socket: &TcpStream) -> io::Result<()> {
+fn too_many_headers(count: usize) -> Answer {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let detail = format!("the request has {count} headers");
+    Problem::new(status, "too-many-headers", "The request has too many headers", detail)
+        .expecting(format!("at most {HEADERS_MAX}"))
+        .answer()
+}
+
+fn tune(socket: &TcpStream, stall_max: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
     socket.set_send_buffer_size(SEND_BUFFER)?;
+    // Who has vanished acknowledges nothing. By default the kernel tries again for a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(stall_max.max(UNACKNOWLEDGED_MIN)))?;
     socket
         .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3))
 }
 
-/// A stream on its way: from its route to the answer's body, beside the empty body of warp's answer, and from there,
-/// once the head is written, to who takes the socket. A boxed body could neither be told to hold back nor be taken over.
-#[derive(Clone, Default)]
-pub(in crate::http) struct Handover(Arc<Mutex<Option<Box<PriceStream>>>>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Handover {
-    pub(in crate::http) fn new(stream: PriceStream) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(stream)))))
-    }
-
-    fn put(&self, stream: Box<PriceStream>) {
-        *self.lock() = Some(stream);
-    }
-
-    fn take(&self) -> Option<Box<PriceStream>> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Box<PriceStream>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The body that hyper sends.
-struct Outgoing<B> {
-    body: Kind<B>,
-    link: Link,
-}
-
-enum Kind<B> {
-    /// A stream that stays with hyper.
-    Stream(Box<StreamBody>),
-    /// One that waits for its head to be written.
-    Ready {
-        stream: Option<Box<PriceStream>>,
-        ready: Handover,
-    },
-    Other {
-        body: B,
-        head: bool,
-    },
-}
-
-impl<B: Body<Data = Bytes, Error = warp::Error> + Unpin> Body for Outgoing<B> {
-    type Data = Bytes;
-    type Error = warp::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, warp::Error>>> {
-        match &mut self.body {
-            Kind::Stream(stream) => stream.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Ready { stream, ready } => {
-                // Hyper asks for the body when it has the head.
-                if let Some(stream) = stream.take() {
-                    ready.put(stream);
-                }
-                Poll::Pending
-            }
-            Kind::Other { head: true, .. } => Poll::Ready(None),
-            Kind::Other { body, head: false } => Pin::new(body).poll_frame(cx),
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn p55_a_peer_that_vanished_is_given_up_by_the_kernel_as_soon_as_one_that_reads_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("open");
+        for (stall_max, given_up) in [(30, 30), (1, 10)] {
+            tune(&socket, Duration::from_secs(stall_max)).expect("tuned");
+            let timeout = SockRef::from(&socket).tcp_user_timeout().expect("readable");
+            assert_eq!(timeout, Some(Duration::from_secs(given_up)));
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.body {
-            Kind::Stream(_) | Kind::Ready { .. } => false,
-            Kind::Other { body, head } => *head || body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Kind::Stream(_) | Kind::Ready { .. } => SizeHint::default(),
-            Kind::Other { body, .. } => body.size_hint(),
-        }
-    }
-}
-
-impl<B> Drop for Outgoing<B> {
-    fn drop(&mut self) {
-        self.link.answered();
     }
 }

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 
+use super::accept::Counted;
 use crate::http::stream::PriceStream;
 
 /// A stream whose head is out, with its socket.
 pub(super) struct Arrival {
     pub(super) socket: std::net::TcpStream,
     pub(super) stream: PriceStream,
+    pub(super) counted: Counted,
 }
 
 /// What a thread is to do.

@@ -17,6 +17,7 @@ use slab::Slab;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::accept::Counted;
 use super::deadlines::{Deadlines, Entries};
 use super::door::{Arrival, Door, Order};
 use crate::fanout::{Places, Shelf, Waiting};
@@ -96,6 +97,7 @@ struct Connected {
     queued: bool,
     /// The last chunk is said.
     over: bool,
+    _counted: Counted,
 }
 
 /// How a write went.
@@ -130,7 +132,7 @@ impl Floor {
         self.deadlines.first().map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    fn arrive(&mut self, Arrival { socket, stream }: Arrival) {
+    fn arrive(&mut self, Arrival { socket, stream, counted }: Arrival) {
         let places = vec![0; stream.place().symbols().len()].into();
         let entry = self.streams.vacant_entry();
         let key = u32::try_from(entry.key()).expect("streams are counted in u32");
@@ -150,6 +152,7 @@ impl Floor {
             waits: false,
             queued: true,
             over: false,
+            _counted: counted,
         }));
         self.queue.push_back(key);
     }
@@ -169,6 +172,11 @@ impl Floor {
         let key = event.token().0;
         let Some(connected) = self.streams.get_mut(key) else { return };
         if event.is_error() || event.is_read_closed() || event.is_write_closed() {
+            // The kernel gave up a peer that acknowledged nothing for so long (`TCP_USER_TIMEOUT`).
+            let failure = connected.socket.take_error().ok().flatten();
+            if failure.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                connected.stream.stall();
+            }
             return self.end(key);
         }
         // What a client sends while it listens is left where it is: its own kernel will stop it.
