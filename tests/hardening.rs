@@ -17,6 +17,7 @@ use socket2::SockRef;
 use support::{Answer, Client, Node, Stream, soon};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 /// The built binary, as a process of its own whose descriptors can be counted, or be few.
 struct Process {
@@ -228,4 +229,17 @@ async fn a_request_has_a_hundred_headers_at_most() {
     // One is the host.
     assert_eq!(client.request("GET", "/health/live", &headers(99)).await.head.status(), 200);
     assert_eq!(client.request("GET", "/health/live", &headers(100)).await.head.status(), 431);
+}
+
+#[tokio::test]
+async fn p27_a_crowd_comes_in_at_the_pace_of_the_config_and_nobody_is_refused() {
+    let node = Node::start("[limits]\naccepts_per_second = 20").await;
+    let start = Instant::now();
+    let mut streams = Vec::new();
+    for _ in 0..30 {
+        streams.push(node.stream("symbols=BTC").await);
+    }
+    // A second's worth at once, and the others one every 50 ms; the last is paid for by who comes next.
+    assert!(start.elapsed() >= Duration::from_millis(8 * 50), "{:?}", start.elapsed());
+    assert_eq!(node.metrics.streams_open.get(), 30);
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::http::State;
+use crate::http::limits::AcceptRate;
 use crate::metrics::Metrics;
 
 /// After an accept that failed and could not be helped the loop pauses: trying at once would spin.
@@ -58,6 +59,9 @@ pub(super) struct Acceptor {
     connections_max: i64,
     /// Whether clients expect an answer without a handshake.
     is_plain: bool,
+    pace: AcceptRate,
+    /// The last connection is not paid for yet.
+    owes: bool,
     /// A descriptor for bad days: given up when there are no others, it makes room to take one connection and close it.
     reserve: Option<File>,
     paused_until: Option<Instant>,
@@ -79,6 +83,8 @@ impl Acceptor {
             metrics: Arc::clone(&state.metrics),
             connections_max: connections_max.into(),
             is_plain: state.http.tls.is_none(),
+            pace: AcceptRate::new(state.limits.config().accepts_per_second),
+            owes: false,
             reserve: None,
             paused_until: None,
             burst: None,
@@ -90,9 +96,17 @@ impl Acceptor {
     /// being turned away.
     pub(super) async fn next(&mut self) -> Accepted {
         loop {
+            // Paid for afterwards: this future may be dropped while it waits, and nothing must be paid for nobody.
+            if self.owes {
+                match self.pace.take() {
+                    Ok(()) => self.owes = false,
+                    Err(wait) => self.paused_until = Some(Instant::now() + wait),
+                }
+            }
             if let Some(until) = self.paused_until {
                 sleep_until(until).await;
                 self.paused_until = None;
+                continue;
             }
             if self.reserve.is_none() {
                 // Any file will do. Where there is no descriptor for it, there may be one next time.
@@ -101,6 +115,7 @@ impl Acceptor {
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
                     self.end_burst();
+                    self.owes = true;
                     if self.metrics.connections_open.get() < self.connections_max {
                         return Accepted { socket, peer, counted: Counted::new(&self.metrics) };
                     }
