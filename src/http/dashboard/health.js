@@ -10,7 +10,7 @@ const STATES = { idle: 'No stream', connecting: 'Connecting', live: 'Live', wait
 
 /** Adds a line to the log; the oldest makes room. */
 export function note(kind, text) {
-  const time = make('time', '', clock(Date.now())), line = make('li', '', time, make('span', `tag tag-${kind}`, KINDS[kind] ?? kind), make('span', 'what', text));
+  const time = make('time', '', clock(Date.now())), line = make('div', '', time, make('span', `tag tag-${kind}`, KINDS[kind] ?? kind), make('span', 'what', text));
   time.dateTime = new Date().toISOString();
   const list = $('log');
   list.prepend(line);

@@ -9,6 +9,8 @@ const BACKOFF_MS = [1000, 30000]; // our own reopening; the browser's own follow
 const REFUSED_MS = 20000;         // after a 4xx: what was asked for is wrong, or a proxy in front of us is
 const SILENT_HEARTBEATS = 2.5;
 const ANSWER_MS = 30000;          // no stream after this long: start over
+const QUICK_MS = 5000, QUICK = 3; // the first few times sooner: hello comes at once
+const PROBES = 6, PROBE_MS = 2000;
 const LATE_MS = 4000;             // a timer this late was held up: by a background tab, or by a laptop's sleep
 const WAKE_MS = 5000;             // after which a stream that lives has said something
 
@@ -26,7 +28,7 @@ export const words = code => typeof code === 'string' && code ? REASONS[code] ??
 export class Stream {
   kind = 'connecting'; why = ''; until = null; cold = false;
   cursor = ''; received = 0; reconnects = 0; heartbeat = 0; throttle = null; since = null; resumed = false; alive = now();
-  #source = null; #key = ''; #cursorKey = ''; #cursorKeyNext = ''; #attempts = 0; #said = ''; #retryMs = null; #lostAt = null; #timer = 0; #settling = 0;
+  #source = null; #key = ''; #cursorKey = ''; #cursorKeyNext = ''; #attempts = 0; #failed = false; #said = ''; #retryMs = null; #lostAt = null; #timer = 0; #settling = 0;
   #seen = new Set(); #ticked = [now(), Date.now()];
 
   /** `wish` returns what to follow: `{symbols, throttle}`, the throttle in ms or null. */
@@ -55,6 +57,7 @@ export class Stream {
     if (this.cursor && this.#cursorKey === keyOf(symbols, null)) parts.push(`last_event_id=${encode(this.cursor)}`);
     const source = this.#source = new EventSource(`prices?${parts.join('&')}`);
     this.#cursorKeyNext = keyOf(symbols, null);
+    this.#failed = false;
     this.#state('connecting');
     this.on.opened(true);
     this.alive = now();
@@ -83,6 +86,7 @@ export class Stream {
     source.onerror = () => {
       if (source !== this.#source) return;
       this.alive = now();
+      this.#failed = true;
       this.#lost();
       // The browser comes back by itself, after the server's `retry` and with Last-Event-ID, unless it gave up.
       if (source.readyState === EventSource.CLOSED) this.#refused();
@@ -122,7 +126,7 @@ export class Stream {
     this.#ticked = ticked;
     if (!this.#source) return;
     const open = this.#source.readyState === EventSource.OPEN;
-    const limit = open ? this.heartbeat * SILENT_HEARTBEATS : Math.max(ANSWER_MS, (this.until ?? 0) - this.alive + ANSWER_MS);
+    const limit = open ? this.heartbeat * SILENT_HEARTBEATS : this.#answerMs();
     if (!limit) return;
     const lastCall = now() - limit + WAKE_MS;
     // A clock that stood still was asleep: what has not spoken by the last call is gone, whatever the system says.
@@ -130,7 +134,15 @@ export class Stream {
     // A page that was frozen, or whose timers are slowed down, reads what is queued first.
     if (elapsed > LATE_MS) this.alive = Math.max(this.alive, lastCall);
     const quiet = now() - this.alive;
-    if (quiet > limit) this.#reopen(open ? `No sign of life for ${duration(quiet)}.` : 'The server does not answer.');
+    if (quiet <= limit) return;
+    probe();
+    this.#reopen(open ? `No sign of life for ${duration(quiet)}.` : 'The server does not answer.', PROBE_MS);
+  }
+
+  /** How long an attempt may take. The browser's own attempts first wait for the server's `retry`, which nobody tells us. */
+  #answerMs() {
+    const most = !this.#failed && this.#attempts <= QUICK ? QUICK_MS : ANSWER_MS;
+    return Math.max(most, (this.until ?? 0) - this.alive + most);
   }
 
   #lost() {
@@ -212,6 +224,14 @@ export class Stream {
     if (changed && (kind === 'waiting' || kind === 'paused')) this.on.event(kind === 'paused' ? 'pause' : 'lost', this.why);
     this.on.state();
   }
+}
+
+/**
+ * Makes the browser let go of connections that died with the stream's: it keeps up to six, and would try one after the
+ * other. A request that is given up closes its connection.
+ */
+function probe() {
+  for (let i = 0; i < PROBES; i++) fetch('health/live', { cache: 'no-store', signal: AbortSignal.timeout(PROBE_MS) }).catch(() => {});
 }
 
 const keyOf = (symbols, throttle) => `${[...symbols].sort().join(',')} ${throttle ?? ''}`;

@@ -8,14 +8,14 @@ export class Tabs {
   /** `pause` is called when this hidden tab is the one to close its stream. */
   constructor(pause) {
     this.pause = pause;
-    this.me = { id: crypto.getRandomValues(new Uint32Array(2)).join('-'), open: false, hiddenSince: document.hidden ? Date.now() : null };
+    this.me = { id: crypto.getRandomValues(new Uint32Array(2)).join('-'), open: false, hiddenSince: null };
     this.others = new Map();
     // On HTTP/2 all streams share one connection.
     const protocol = performance.getEntriesByType('navigation')[0]?.nextHopProtocol ?? '';
     if (typeof BroadcastChannel !== 'function' || /^h[23]/.test(protocol)) return;
     this.channel = new BroadcastChannel(`tickcast ${location.pathname}`);
     this.channel.onmessage = ({ data }) => this.hear(data);
-    document.addEventListener('visibilitychange', () => { this.me.hiddenSince = document.hidden ? Date.now() : null; this.tell(); });
+    document.addEventListener('visibilitychange', () => this.tell());
     addEventListener('pagehide', () => this.channel.postMessage({ id: this.me.id, gone: true }));
     setInterval(() => this.tell(), TELL_MS);
     this.tell({ asks: true });
@@ -29,6 +29,7 @@ export class Tabs {
   }
 
   tell(more) {
+    this.me.hiddenSince = document.hidden ? this.me.hiddenSince ?? Date.now() : null;
     this.channel?.postMessage({ ...this.me, ...more });
     this.decide();
   }
