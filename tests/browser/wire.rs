@@ -1,6 +1,8 @@
 //! A wire between a browser and a service that can go dead: the sockets stay open and nothing comes any more, as after a
 //! laptop's sleep or behind a router that has forgotten the connection.
 
+#![allow(clippy::disallowed_methods, reason = "there is no runtime here; the threads end with their sockets")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

@@ -28,7 +28,7 @@ export const words = code => typeof code === 'string' && code ? REASONS[code] ??
 export class Stream {
   kind = 'connecting'; why = ''; until = null; cold = false;
   cursor = ''; received = 0; reconnects = 0; heartbeat = 0; throttle = null; since = null; resumed = false; alive = now();
-  #source = null; #key = ''; #cursorKey = ''; #cursorKeyNext = ''; #attempts = 0; #failed = false; #said = ''; #retryMs = null; #lostAt = null; #timer = 0; #settling = 0;
+  #source = null; #key = ''; #cursorKey = ''; #cursorKeyNext = ''; #attempts = 0; #failed = false; #said = ''; #told = ''; #retryMs = null; #lostAt = null; #timer = 0; #settling = 0;
   #seen = new Set(); #ticked = [now(), Date.now()];
 
   /** `wish` returns what to follow: `{symbols, throttle}`, the throttle in ms or null. */
@@ -210,6 +210,7 @@ export class Stream {
     this.#said = why;
     this.#retryMs = Number.isFinite(retryMs) ? retryMs : null;
     this.#lost();
+    this.#told = why;
     this.on.event(kind, why);
     this.#state('ended', null, why);
   }
@@ -221,7 +222,10 @@ export class Stream {
     this.why = kind === 'connecting' ? this.#said : why;
     // A stream that replaces another because the list changed is no interruption.
     this.cold = kind !== 'live' && !(kind === 'connecting' && this.#lostAt === null);
-    if (changed && (kind === 'waiting' || kind === 'paused')) this.on.event(kind === 'paused' ? 'pause' : 'lost', this.why);
+    if (changed && kind === 'paused') this.on.event('pause', this.why);
+    // A loss that `bye` or `fault` announced is told already.
+    if (changed && kind === 'waiting' && this.why !== this.#told) this.on.event('lost', this.why);
+    if (kind === 'live') this.#told = '';
     this.on.state();
   }
 }

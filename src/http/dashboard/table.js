@@ -5,7 +5,9 @@ import { $, compare, duration, now, put, shown, still } from './text.js';
 import { History, SECOND, barsEach, extent, trace } from './history.js';
 
 export const SYMBOLS_MAX = 1000;
-const FRAME_MS = 6, SPARK_MS = 500, SPARK_SPAN = 5 * 60 * SECOND, SPARK_SPAN_LEAST = 20 * SECOND;
+/** Rows out of view are painted too, since a screen reader or a search in the page may be reading them, but some at a time. */
+const FRAME_MS = 6, UNSEEN_MS = 250, UNSEEN_ROWS = 24;
+const SPARK_MS = 500, SPARK_SPAN = 5 * 60 * SECOND, SPARK_SPAN_LEAST = 20 * SECOND;
 const FLASH_MS = 700, FLASH_GAP_MS = 400;
 
 /** By symbol, in the order of the list. */
@@ -14,7 +16,7 @@ export const rows = new Map();
 export const hooks = { pick() {}, remove() {}, painted() {}, serverNow: Date.now, isCold: () => false };
 
 const dirty = new Set();
-let frameAsked = false, colours = null;
+let frameAsked = false, unseenAt = 0, unseenTimer = 0, colours = null;
 const spark = { width: 0, height: 0 };
 const inView = new IntersectionObserver(entries => {
   for (const entry of entries) {
@@ -24,7 +26,7 @@ const inView = new IntersectionObserver(entries => {
 }, { rootMargin: '200px' });
 
 class Row {
-  status = 'waiting'; price = null; latest = null; move = ''; since = null; chosen = false; inView = true; history = new History();
+  status = 'waiting'; price = null; latest = null; move = ''; since = null; chosen = false; inView = true; painted = 0; history = new History();
   #fresh = false; #time = null; #drawn = 0; #flashed = -FLASH_GAP_MS; #flashedMove = ''; #flashing = null; #cells;
 
   constructor(symbol) {
@@ -176,18 +178,27 @@ function askFrame() {
 
 function frame() {
   frameAsked = false;
-  const at = now();
-  // Rows in view first. The others are painted too: a screen reader or a search in the page may be reading them.
-  for (const seen of [true, false]) {
-    for (const row of dirty) {
-      if ((row.inView || row.chosen) !== seen) continue;
-      if (now() - at > FRAME_MS) { askFrame(); return; }
-      // Last in the set if it is touched again: every row gets its turn.
-      dirty.delete(row);
-      row.paint(at);
-      if (row.chosen) hooks.painted(row, at);
-    }
+  const at = now(), unseen = [];
+  for (const row of dirty) {
+    if (!row.inView && !row.chosen) { unseen.push(row); continue; }
+    if (now() - at > FRAME_MS) { askFrame(); return; }
+    show(row, at);
   }
+  if (!unseen.length) return;
+  const due = at - unseenAt >= UNSEEN_MS;
+  if (due) {
+    unseenAt = at;
+    // The longest untouched first: every row gets its turn.
+    for (const row of unseen.sort((a, b) => a.painted - b.painted).slice(0, UNSEEN_ROWS)) if (now() - at <= FRAME_MS) show(row, at);
+  }
+  if (!unseenTimer && (!due || unseen.length > UNSEEN_ROWS)) unseenTimer = setTimeout(() => { unseenTimer = 0; askFrame(); }, UNSEEN_MS);
+}
+
+function show(row, at) {
+  dirty.delete(row);
+  row.painted = at;
+  row.paint(at);
+  if (row.chosen) hooks.painted(row, at);
 }
 
 /** Reads sizes and colours anew. */
