@@ -263,11 +263,12 @@ fn p63_after_a_restart_the_page_goes_on_and_tells_what_happened() {
     let cold = run(
         &browser,
         "await until(() => document.body.classList.contains('cold') && state() !== 'live' && !document.querySelector('#reason').hidden);
-         return { price: price('BTC'), reason: text('#reason-text'), title: document.title };",
+         return { price: price('BTC'), badge: rows()[0].querySelector('.badge').textContent, reason: text('#reason-text'), title: document.title };",
     );
     assert!(text(&cold["reason"]).contains("Prices shown are the last ones received"), "{cold}");
     assert!(text(&cold["title"]).starts_with("(reconnecting)"), "{cold}");
     decimal(&cold["price"]);
+    assert_eq!(text(&cold["badge"]), "last seen", "nothing is live now");
     // Something else answers for a moment: nothing at all.
     drop(listen(address));
     let service = Service::start(config(config::demo(), &[]), Drive::Feeds, address);

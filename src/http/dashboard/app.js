@@ -23,7 +23,7 @@ const stream = new Stream(() => ({ symbols: [...rows.keys()], throttle: address.
   state() {
     health.state();
     if (stream.cold && !wasCold) for (const row of rows.values()) row.history.lose(Date.now());
-    if (stream.cold !== wasCold) { wasCold = stream.cold; restyle(); chart.touch(); }
+    if (stream.cold !== wasCold) { wasCold = stream.cold; for (const row of rows.values()) row.relabel(); restyle(); chart.touch(); }
     title();
   },
   hello(hello) {

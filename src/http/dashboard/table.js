@@ -114,8 +114,15 @@ class Row {
     if (status === this.status) return;
     this.status = status;
     this.#drawn = 0;
-    this.tr.dataset.status = this.#cells.badge.dataset.status = status;
-    this.#cells.word.textContent = status;
+    this.tr.dataset.status = status;
+    this.relabel();
+  }
+
+  /** While there is no stream nothing is live, whatever was said last. */
+  relabel() {
+    const wasLive = hooks.isCold() && (this.status === 'live' || this.status === 'degraded'), status = wasLive ? 'waiting' : this.status;
+    this.#cells.badge.dataset.status = status;
+    put(this.#cells.word, wasLive ? 'last seen' : status);
     this.#cells.icon.setAttribute('href', iconOf(status));
   }
 
