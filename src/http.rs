@@ -5,6 +5,7 @@ pub mod auth;
 mod body;
 pub mod client;
 pub mod cors;
+mod dashboard;
 mod feeds;
 pub mod framing;
 pub mod limits;
@@ -103,11 +104,6 @@ impl State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe;
 
-const DASHBOARD: &str = include_str!("http/dashboard/index.html");
-/// The page holds everything it needs, so it may load nothing else.
-const DASHBOARD_POLICY: &str =
-    "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
-
 /// Every route of the service.
 pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone {
     let state = Arc::new(state);
@@ -154,10 +150,9 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let ready = get("health/ready").and(state.clone()).and(query).map(answered(ops::ready));
     let metrics =
         guarded("metrics").map(admitted(Door::Operator, |state, _, params| ops::metrics(state, params)));
-    let dashboard = warp::path::end().and(warp::get()).map(|| {
-        let html = warp::reply::html(DASHBOARD);
-        let html = warp::reply::with_header(html, "content-security-policy", DASHBOARD_POLICY);
-        warp::Reply::into_response(warp::reply::with_header(html, "cache-control", "no-cache"))
+    let dashboard = warp::path::end().and(warp::get()).map(dashboard::page);
+    let dashboard_file = warp::path!("dashboard" / String).and(warp::get()).and_then(|name: String| {
+        std::future::ready(dashboard::file(&name).ok_or_else(warp::reject::not_found))
     });
     let other_method_of_prices =
         exactly("prices").map(|| Problem::method_not_allowed("GET, HEAD, POST, OPTIONS").answer());
@@ -182,6 +177,8 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         .or(metrics)
         .unify()
         .or(dashboard)
+        .unify()
+        .or(dashboard_file)
         .unify()
         .or(other_method_of_prices)
         .unify()

@@ -2,6 +2,8 @@
 //!
 //! Not a WebDriver crate: the common one brings sixty crates along, and each command is one small JSON request.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -114,6 +116,38 @@ impl Browser {
         let element = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
         let path = format!("{}/element/{}/value", self.session, element.unwrap());
         self.command("POST", &path, &json!({ "text": keys }));
+    }
+
+    /// Presses keys one after the other, wherever the focus is.
+    pub fn press(&self, keys: &str) {
+        let strokes = keys.chars().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }))
+        });
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes.collect::<Vec<_>>() });
+        self.command("POST", &format!("{}/actions", self.session), &json!({ "actions": [keyboard] }));
+    }
+
+    /// The tab that commands go to.
+    pub fn tab(&self) -> String {
+        let handle = self.command("GET", &format!("{}/window", self.session), &json!({}));
+        handle.as_str().unwrap().to_owned()
+    }
+
+    /// Opens a tab in front of all others and goes on in it.
+    pub fn new_tab(&self) {
+        let tab = self.command("POST", &format!("{}/window/new", self.session), &json!({ "type": "tab" }));
+        self.show_tab(tab["handle"].as_str().unwrap());
+    }
+
+    /// Brings a tab to the front and goes on in it.
+    pub fn show_tab(&self, tab: &str) {
+        self.command("POST", &format!("{}/window", self.session), &json!({ "handle": tab }));
+    }
+
+    /// A command of the browser's own protocol.
+    pub fn devtools(&self, command: &str, params: &Value) -> Value {
+        let path = format!("{}/goog/cdp/execute", self.session);
+        self.command("POST", &path, &json!({ "cmd": command, "params": params }))
     }
 
     /// What the page has written to the console since the last call: scripts that failed, loads that were refused.
