@@ -24,7 +24,6 @@ mod programs;
 mod relay;
 mod support;
 #[path = "browser/webdriver.rs"]
-#[allow(dead_code, reason = "the tests of the dashboard use more of it")]
 mod webdriver;
 
 use std::net::SocketAddr;

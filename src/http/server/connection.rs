@@ -143,31 +143,31 @@ impl Serving {
             .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(socket), service);
-        // Hyper has written all it had, and would now wait with the stream's first bytes.
-        let mut poll = |cx: &mut Context<'_>| match Pin::new(&mut serving).poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(End::Closed(ended)),
-            Poll::Pending if link.is_blocked() => Poll::Pending,
-            Poll::Pending => ready.take().map_or(Poll::Pending, |stream| Poll::Ready(End::Stream(stream))),
+        let mut poll = |cx: &mut Context<'_>, stopping: bool| {
+            if stopping {
+                // Ends at once where nothing is being answered. To say it again does no harm.
+                Pin::new(&mut serving).graceful_shutdown();
+            }
+            match Pin::new(&mut serving).poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(End::Closed(ended)),
+                Poll::Pending if link.is_blocked() => Poll::Pending,
+                // Hyper has written all it had, and would now wait with the stream's first bytes.
+                Poll::Pending => {
+                    ready.take().map_or(Poll::Pending, |stream| Poll::Ready(End::Stream(stream)))
+                }
+            }
         };
         let ended = tokio::select! {
-            ended = std::future::poll_fn(&mut poll) => ended,
+            ended = std::future::poll_fn(|cx| poll(cx, false)) => ended,
             () = self.closing.cancelled() => {
                 // One that has never asked may just have connected: hyper would close it unread.
-                let first = std::future::poll_fn(|cx| match poll(cx) {
+                let first = std::future::poll_fn(|cx| match poll(cx, false) {
                     Poll::Pending if link.requests() > 0 => Poll::Ready(None),
                     other => other.map(Some),
                 });
                 match tokio::time::timeout(LATE_REQUEST_MAX, first).await {
                     Ok(Some(ended)) => ended,
-                    Ok(None) => {
-                        // Ends at once where nothing is being answered.
-                        Pin::new(&mut serving).graceful_shutdown();
-                        std::future::poll_fn(|cx| match Pin::new(&mut serving).poll(cx) {
-                            Poll::Ready(ended) => Poll::Ready(End::Closed(ended)),
-                            Poll::Pending if link.is_blocked() => Poll::Pending,
-                            Poll::Pending => ready.take().map_or(Poll::Pending, |stream| Poll::Ready(End::Stream(stream))),
-                        }).await
-                    }
+                    Ok(None) => std::future::poll_fn(|cx| poll(cx, true)).await,
                     Err(_) => End::Late,
                 }
             }
