@@ -377,8 +377,21 @@ async fn the_page_at_the_root_needs_nothing_from_elsewhere() {
     let page = node.get("/").await;
     assert_eq!(page.head.status(), 200);
     assert_eq!(page.head.get("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.head.get("content-security-policy").unwrap().starts_with("default-src 'self'"));
-    assert!(page.body.contains("EventSource"));
+    let policy = page.head.get("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
+    let quoted = |attribute: &str| {
+        let values: Vec<_> =
+            page.body.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        values.into_iter().map(|value| format!("/{}", value.trim_start_matches('/'))).collect::<Vec<_>>()
+    };
+    let files = [quoted("src=\""), quoted("<link rel=\"stylesheet\" href=\"")].concat();
+    assert!(
+        files.iter().any(|file| file.ends_with(".js")) && files.iter().any(|file| file.ends_with(".css")),
+        "{files:?}"
+    );
+    for file in files {
+        assert_eq!(node.get(&file).await.head.status(), 200, "{file}");
+    }
 }
 
 #[tokio::test]

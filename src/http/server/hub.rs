@@ -31,6 +31,8 @@ const SLICE: usize = 128;
 const EVENTS_PER_POLL: usize = 1024;
 /// Pieces said in one turn. Only a stream whose symbols change while it is served has so many.
 const PIECES_PER_TURN: usize = 8;
+/// No further piece is made in a turn that has said so much: the kernel may not take more, and then it has to be kept.
+const BYTES_PER_TURN: usize = 64 << 10;
 /// Of what a client sends unasked, so much is read before its stream is closed: with more of it unread its kernel would
 /// throw away our last words.
 const UNREAD_MAX: usize = 64 << 10;
@@ -245,7 +247,8 @@ impl Floor {
                     break None;
                 }
             }
-            if self.said.len() == PIECES_PER_TURN {
+            let said: usize = self.said.iter().map(Bytes::len).sum();
+            if self.said.len() == PIECES_PER_TURN || said >= BYTES_PER_TURN {
                 break None;
             }
         };
