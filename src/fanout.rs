@@ -69,11 +69,6 @@ impl Fanout {
         &self.latest
     }
 
-    /// The place of the newest change.
-    pub fn cursor(&self) -> Cursor {
-        self.at(self.latest.committed())
-    }
-
     /// Follows what is wanted, from now on.
     pub fn subscribe(&self, wanted: Wanted) -> Subscription {
         Subscription::new(self.clone(), wanted)
@@ -92,16 +87,18 @@ impl Fanout {
     /// The place that a client's cursor names, if it is one of this run that has been reached. Version 0 is none:
     /// who got no further than `hello` has no snapshot yet.
     pub fn resume(&self, text: &str) -> Option<Cursor> {
-        let cursor: Cursor = text.parse().ok()?;
-        let reached = (1..=self.latest.committed()).contains(&cursor.version);
-        (cursor.epoch == self.epoch && reached).then_some(cursor)
+        self.reached(text).filter(|cursor| cursor.version > 0)
     }
 
     /// Where a stream of trades goes on for a client with this cursor.
     pub fn resume_ticks(&self, text: &str) -> From {
-        let reached =
-            |cursor: &Cursor| cursor.epoch == self.epoch && cursor.version <= self.latest.committed();
-        text.parse().ok().filter(reached).map_or(From::Unknown, |cursor| From::Version(cursor.version))
+        self.reached(text).map_or(From::Unknown, |cursor| From::Version(cursor.version))
+    }
+
+    /// The cursor that a text is, if it is of this run and was reached.
+    fn reached(&self, text: &str) -> Option<Cursor> {
+        let cursor: Cursor = text.parse().ok()?;
+        (cursor.epoch == self.epoch && cursor.version <= self.latest.committed()).then_some(cursor)
     }
 
     /// The cursor of a version of this run.

@@ -4,7 +4,7 @@
 mod history;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -185,13 +185,7 @@ impl Latest {
         let is_kept = shared.rows.get_mut(&id).is_some_and(|mut row| {
             row.history.as_mut().map(|history| history.missed(version, missed)).is_some()
         });
-        if is_kept {
-            shared.commit(id, version);
-        }
-        drop(guard);
-        if is_kept {
-            shared.bells.ring(id);
-        }
+        shared.publish(id, is_kept.then_some(version), guard);
     }
 
     /// Keeps the trades of a symbol from now on, at most so many of the newest, and those that are kept already.
@@ -281,22 +275,19 @@ impl Latest {
             row.record(committed, prints, now);
             (differs || !prints.is_empty()).then_some(version)
         });
-        if let Some(version) = version {
-            shared.commit(id, version);
-        }
-        drop(guard);
-        if version.is_some() {
-            shared.bells.ring(id);
-        }
+        shared.publish(id, version, guard);
     }
 }
 
 impl Shared {
-    /// Makes a symbol's change known. To be called under the lock.
-    fn commit(&self, id: SymbolId, version: u64) {
+    /// Makes a symbol's change known, if there was one, and rings once the lock is free again.
+    fn publish(&self, id: SymbolId, version: Option<u64>, guard: MutexGuard<'_, ()>) {
+        let Some(version) = version else { return };
         // In this order: who reads `committed` and then finds a symbol's version unmoved has missed nothing.
         self.versions[id.0 as usize].store(version, Ordering::SeqCst);
         self.committed.store(version, Ordering::SeqCst);
+        drop(guard);
+        self.bells.ring(id);
     }
 }
 

@@ -12,6 +12,7 @@ mod ticks;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Scope;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -467,34 +468,34 @@ fn learn(known: &mut BTreeMap<String, String>, messages: &[Message]) {
     known.extend(messages.iter().map(|message| (message.symbol.clone(), message.price.clone())));
 }
 
+/// Three threads write to all symbols, each in another order; `done` says that they have ended.
+fn write_from_three<'s>(threads: &'s Scope<'s, '_>, desk: &'s Desk, changes: u32, done: &'s AtomicBool) {
+    let symbols = u32::try_from(desk.latest.catalogue().len()).expect("a few");
+    let write = |writer: u32| {
+        move || {
+            for change in 0..changes {
+                desk.set((change * writer) % symbols, &format!("{writer}.{change}"));
+            }
+        }
+    };
+    let writers = [1, 2, 3].map(|writer| threads.spawn(write(writer)));
+    threads.spawn(move || {
+        writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
 /// Several threads write while one reads; then whoever comes back at any id that was sent gets all it missed.
 #[test]
 fn p37_a_resume_at_any_id_that_was_sent_loses_nothing_whatever_the_writers_do() {
-    const WRITERS: u32 = 3;
     const CHANGES: u32 = 1_500;
-    const SYMBOLS: u32 = 5;
-    let desk = Desk::new(SYMBOLS as usize);
+    let desk = Desk::new(5);
     let done = AtomicBool::new(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let mut left: Vec<(u64, BTreeMap<String, String>)> = Vec::new();
     let mut known = BTreeMap::new();
     std::thread::scope(|threads| {
-        let write = |writer: u32| {
-            let desk = &desk;
-            move || {
-                for change in 0..CHANGES {
-                    desk.set((change * (writer + 1)) % SYMBOLS, &format!("{}.{change}", writer + 1));
-                }
-            }
-        };
-        let writers: Vec<_> = (0..WRITERS).map(|writer| threads.spawn(write(writer))).collect();
-        let done = &done;
-        threads.spawn(move || {
-            for writer in writers {
-                writer.join().expect("a writer");
-            }
-            done.store(true, Ordering::SeqCst);
-        });
+        write_from_three(threads, &desk, CHANGES, &done);
         runtime.block_on(async {
             let mut stream = desk.fanout.subscribe(desk.wanted());
             let mut last = None;
@@ -631,32 +632,17 @@ proptest::proptest! {
     }
 }
 
-/// Several threads write while one serves streams that share a shelf: at the end each has the newest of everything, and
-/// whoever comes back at any of its ids gets what it missed.
+/// Several threads write while one serves streams that share a shelf: ids ascend, and at the end each stream has the newest
+/// of everything.
 #[test]
 fn p37_streams_of_one_thread_lose_nothing_whatever_the_writers_do() {
-    const WRITERS: u32 = 3;
     const CHANGES: u32 = 3_000;
-    const SYMBOLS: u32 = 5;
-    let desk = Desk::new(SYMBOLS as usize);
+    let desk = Desk::new(5);
     let done = AtomicBool::new(false);
     let mut streams: Vec<_> =
         (0..8).map(|_| (desk.fanout.place(desk.wanted()), BTreeMap::new(), 0)).collect();
     std::thread::scope(|threads| {
-        let write = |writer: u32| {
-            let desk = &desk;
-            move || {
-                for change in 0..CHANGES {
-                    desk.set((change * (writer + 1)) % SYMBOLS, &format!("{}.{change}", writer + 1));
-                }
-            }
-        };
-        let writers: Vec<_> = (0..WRITERS).map(|writer| threads.spawn(write(writer))).collect();
-        let done = &done;
-        threads.spawn(move || {
-            writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
-            done.store(true, Ordering::SeqCst);
-        });
+        write_from_three(threads, &desk, CHANGES, &done);
         let mut shelf = Shelf::sharing_from(2, Framing::Bare);
         loop {
             let over = done.load(Ordering::SeqCst);

@@ -86,6 +86,8 @@ struct Floor {
 }
 
 struct Connected {
+    /// Its place among the streams.
+    key: u32,
     socket: mio::net::TcpStream,
     stream: PriceStream,
     places: Places,
@@ -145,6 +147,7 @@ impl Floor {
             return warn!(error = &error as &dyn std::error::Error, "a stream's socket could not be watched");
         }
         entry.insert(Box::new(Connected {
+            key,
             socket,
             stream,
             places,
@@ -164,8 +167,8 @@ impl Floor {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        for (key, connected) in &mut self.streams {
-            connected.queue(u32::try_from(key).expect("streams are counted in u32"), &mut self.queue);
+        for (_, connected) in &mut self.streams {
+            connected.queue(&mut self.queue);
         }
     }
 
@@ -183,7 +186,7 @@ impl Floor {
         }
         // What a client sends while it listens is left where it is: its own kernel will stop it.
         if event.is_writable() && !connected.rest.is_empty() {
-            connected.queue(u32::try_from(key).expect("streams are counted in u32"), &mut self.queue);
+            connected.queue(&mut self.queue);
         }
     }
 
@@ -194,14 +197,14 @@ impl Floor {
             let Some(connected) = streams.get_mut(key as usize) else { return };
             connected.places[position] = 0;
             if std::mem::take(&mut connected.waits) {
-                connected.queue(key, queue);
+                connected.queue(queue);
             }
         });
         while let Some((key, at)) = deadlines.next(now) {
             if let Some(connected) = streams.get_mut(key as usize)
                 && connected.entries.take(at)
             {
-                connected.queue(key, queue);
+                connected.queue(queue);
             }
         }
     }
@@ -259,7 +262,7 @@ impl Floor {
             Written::All if connected.over => return self.end(key as usize),
             Written::All => {}
         }
-        let Some(wait) = wait else { return connected.queue(key, &mut self.queue) };
+        let Some(wait) = wait else { return connected.queue(&mut self.queue) };
         if let Some(until) = wait.until {
             self.deadlines.set(key, &mut connected.entries, until);
         }
@@ -269,7 +272,7 @@ impl Floor {
             connected.waits = true;
             if connected.stream.place().is_behind(&self.state.fanout) {
                 connected.waits = false;
-                connected.queue(key, &mut self.queue);
+                connected.queue(&mut self.queue);
             }
         }
     }
@@ -288,9 +291,9 @@ impl Floor {
 }
 
 impl Connected {
-    fn queue(&mut self, key: u32, queue: &mut VecDeque<u32>) {
+    fn queue(&mut self, queue: &mut VecDeque<u32>) {
         if !std::mem::replace(&mut self.queued, true) {
-            queue.push_back(key);
+            queue.push_back(self.key);
         }
     }
 
