@@ -26,7 +26,7 @@ pub use auth::{
     ApiKey, Auth, AuthMode, BadJwks, Jwt, JwtKey, KeyHash, KeysFile, Operators, SignedBy, check_key,
 };
 pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
-pub use instrument::{Class, Instrument, PriceRule, Source, StaleAfter};
+pub use instrument::{Class, Instrument, NAME_MAX, PriceRule, Source, StaleAfter};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use plan::{Plan, SymbolPattern};
 pub use proxy::{Proxy, ProxyKind};

@@ -10,6 +10,7 @@ mod feeds;
 pub mod framing;
 pub mod limits;
 pub mod link;
+mod list;
 mod ops;
 mod params;
 mod prices;
@@ -26,6 +27,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
@@ -76,7 +78,8 @@ pub struct State {
 }
 
 impl State {
-    fn catalogue(&self) -> &Catalogue {
+    /// The symbols of now.
+    fn catalogue(&self) -> Guard<Arc<Catalogue>> {
         self.fanout.latest().catalogue()
     }
 

@@ -18,5 +18,6 @@ pub mod app;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod growing;
 pub mod metrics;
 pub mod process;

@@ -19,7 +19,9 @@ use tickcast::recording;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
 /// Streams stock and crypto prices to browsers over server-sent events.
@@ -150,6 +152,7 @@ fn start_logging(format: LogFormat) {
 }
 
 fn serve(args: Serve) -> Result<(), Failure> {
+    let source = args.config.clone();
     let (mut config, drive) = match (args.replay, args.venue) {
         (Some(path), Some(venue)) => {
             let config = replay_config(args.config.as_deref(), &path, venue)?;
@@ -168,7 +171,10 @@ fn serve(args: Serve) -> Result<(), Failure> {
         let address = config.http.listen;
         let listener = server::bind(address, config.http.shared_port)
             .map_err(|error| Failure::Run(format!("could not listen on {address}: {error}")))?;
-        let stop = stop_signal().map_err(|error| Failure::Run(format!("no signals: {error}")))?;
+        let no_signals = |error| Failure::Run(format!("no signals: {error}"));
+        let stop = stop_signal().map_err(no_signals)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let (reload, reloads) = mpsc::channel(1);
         let address = listener.local_addr().unwrap_or(address);
         // Whoever started us without looking at stdout can do without this line.
         let _ = writeln!(
@@ -179,13 +185,41 @@ fn serve(args: Serve) -> Result<(), Failure> {
         );
         // On a worker: from this thread each accepted connection would have to be passed to one.
         let mut app = JoinSet::new();
-        app.spawn(app::run(config, drive, listener, stop));
-        match app.join_next().await {
-            Some(Ok(ended)) => ended.map_err(|error| Failure::Run(error.to_string())),
-            Some(Err(panicked)) => Err(Failure::Run(panicked.to_string())),
-            None => Ok(()),
+        app.spawn(app::run(config, drive, listener, reloads, stop));
+        loop {
+            tokio::select! {
+                ended = app.join_next() => return match ended {
+                    Some(Ok(ended)) => ended.map_err(|error| Failure::Run(error.to_string())),
+                    Some(Err(panicked)) => Err(Failure::Run(panicked.to_string())),
+                    None => Ok(()),
+                },
+                Some(()) = hangup.recv() => {
+                    if let Some(config) = read_again(source.as_deref(), args.listen) {
+                        // It is gone where the service is stopping, and then it is too late anyway.
+                        let _ = reload.send(config).await;
+                    }
+                }
+            }
         }
     })
+}
+
+/// The config once more, as its file is now; none, and the old one goes on, where there is a mistake in it.
+fn read_again(path: Option<&Path>, listen: Option<SocketAddr>) -> Option<Config> {
+    let Some(path) = path else {
+        warn!("asked to read the config again, and there is none: this is the built-in demo");
+        return None;
+    };
+    match load(Some(path), None) {
+        Ok(mut config) => {
+            config.http.listen = listen.unwrap_or(config.http.listen);
+            Some(config)
+        }
+        Err(Failure::Usage(mistakes) | Failure::Run(mistakes)) => {
+            error!("the config was read again and is not taken: it goes on as it was\n{mistakes}");
+            None
+        }
+    }
 }
 
 /// Tries the certificate before anything is opened. The server reads it again, and from then on whenever it changes.

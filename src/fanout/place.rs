@@ -103,6 +103,22 @@ impl Place {
         &self.choice.symbols
     }
 
+    /// Follows other symbols from now on, each given once. Of those that it followed before, the client has what it has. Who
+    /// waits for changes of the old ones must let go of them before this.
+    pub fn follow(&mut self, fanout: &Fanout, symbols: &[SymbolId], now: Instant) {
+        let before = &self.choice.symbols;
+        match &mut self.sent {
+            Sent::Latest { known, withheld } => {
+                *known = Arc::new(known.of(symbols, before));
+                if let Some(withheld) = withheld {
+                    **withheld = withheld.of(symbols, before, now);
+                }
+            }
+            Sent::Ticks(ticks) => ticks.follow(symbols),
+        }
+        self.choice = fanout.choices.choose(symbols, self.choice.fields);
+    }
+
     /// The version that it starts from, or has got to.
     pub fn position(&self) -> u64 {
         self.position

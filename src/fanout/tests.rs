@@ -54,7 +54,7 @@ impl Desk {
             stale_after: StaleAfter::Auto,
         };
         let catalogue = Arc::new(Catalogue::new((0..symbols).map(instrument).collect()));
-        let bells = Arc::new(Bells::new(symbols));
+        let bells = Arc::new(Bells::default());
         let latest = Latest::new(catalogue, &[(Venue::Sim, EVER)], Arc::clone(&bells));
         let fanout = Fanout::new(latest.clone(), bells, Arc::new(Metrics::default()), Epoch(0x7f3a));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -677,5 +677,41 @@ fn p37_streams_of_one_thread_lose_nothing_whatever_the_writers_do() {
     learn(&mut whole, &messages(&flush));
     for (_, known, _) in &streams {
         assert_eq!(*known, whole);
+    }
+}
+
+#[test]
+fn a_place_that_follows_one_more_symbol_gets_its_newest_however_old_and_no_id_goes_back() {
+    let desk = Desk::new(3);
+    for (symbol, price) in [(2, "7"), (0, "1"), (1, "5")] {
+        desk.set(symbol, price);
+    }
+    for min_change in [None, Some(MinChange::Amount(1.into()))] {
+        let mut place = desk.fanout.place(Wanted {
+            symbols: vec![SymbolId(0), SymbolId(1)],
+            min_change,
+            ..desk.wanted()
+        });
+        let said = |place: &mut Place| {
+            let mut shelf = Shelf::alone(Framing::Bare);
+            match place.turn(&desk.fanout, &mut shelf, Instant::now()) {
+                Turn::Flush(flush) => {
+                    let one = |message: Message| {
+                        format!("{}={} {:?}", message.symbol, message.price, message.version)
+                    };
+                    messages(&flush).into_iter().map(one).collect::<Vec<_>>().join(", ")
+                }
+                turn => format!("{turn:?}"),
+            }
+        };
+        assert_eq!(said(&mut place), "S0=1 Some(2), S1=5 Some(3)");
+        place.follow(&desk.fanout, &[SymbolId(2), SymbolId(1)], Instant::now());
+        assert!(place.is_behind(&desk.fanout));
+        assert_eq!(
+            said(&mut place),
+            "S2=7 None",
+            "older than the client's cursor, which it must not take back"
+        );
+        assert!(!place.is_behind(&desk.fanout) && said(&mut place).starts_with("Wait"));
     }
 }

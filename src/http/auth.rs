@@ -60,15 +60,16 @@ pub struct Visitor {
 
 impl Visitor {
     /// Whether he may follow the symbol.
-    pub fn may_follow(&self, symbol: SymbolId) -> bool {
-        self.terms.allows(symbol) && self.only.as_ref().is_none_or(|only| only.contains(&symbol))
+    pub fn may_follow(&self, catalogue: &Catalogue, symbol: SymbolId) -> bool {
+        self.terms.allows(catalogue.entry(symbol))
+            && self.only.as_ref().is_none_or(|only| only.contains(&symbol))
     }
 
     /// Somebody without a credential.
     #[cfg(test)]
     pub(super) fn at(address: IpAddr, limits: &config::Limits) -> Self {
         let config = Config { limits: limits.clone(), ..Config::default() };
-        stranger(address, Plans::new(&config, &Catalogue::new(Vec::new())).unnamed())
+        stranger(address, Plans::new(&config).unnamed())
     }
 }
 
@@ -128,9 +129,9 @@ pub(super) struct Given {
 }
 
 impl Auth {
-    /// What the config says, about the symbols there are.
-    pub fn new(config: &Config, catalogue: &Catalogue) -> Self {
-        let plans = Plans::new(config, catalogue);
+    /// What the config says.
+    pub fn new(config: &Config) -> Self {
+        let plans = Plans::new(config);
         let mode = match &config.auth.mode {
             AuthMode::None => Mode::None,
             AuthMode::Keys(file) => {

@@ -14,6 +14,7 @@ use super::asked::{Asked, Rejected};
 use super::auth::Visitor;
 use super::client;
 use super::limits::{Slot, draining, jittered};
+use super::list::List;
 use super::params::Params;
 use super::server::{Handover, Peer};
 use super::sse::{self, EventName};
@@ -98,7 +99,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     });
     let allowance = visitor.terms.allowance;
     let hello = Hello {
-        symbols: Names { names: &asked.names, catalogue: state.catalogue() },
+        symbols: Names { names: &asked.names, catalogue: &state.catalogue() },
         rejected: &asked.rejected,
         throttle_ms: millis(asked.throttle),
         fields: asked.fields.iter().map(Field::name).collect(),
@@ -120,7 +121,8 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
     sse::event(&mut opening, EventName::Hello, &hello, Some(state.fanout.at(place.position())));
     let opening = opening.freeze();
-    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, Arc::clone(&state.metrics));
+    let list = List::new(visitor, asked);
+    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, list, Arc::clone(&state.metrics));
     let mut answer = Answer::default();
     stream_headers(answer.headers_mut());
     answer.extensions_mut().insert(Handover::new(stream));

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::State;
 use super::auth::lease::{self, LeaseEvent};
 use super::limits::{Slot, jittered};
+use super::list::{Change, List};
 use super::sse::{self, EventName};
 use crate::clock;
 use crate::fanout::{self, Place, Shelf, Wait};
@@ -25,6 +26,9 @@ const COMMENT_AFTER: Duration = Duration::from_secs(15);
 pub(super) struct PriceStream {
     place: Place,
     slot: Slot,
+    list: List,
+    /// What its client is to be told of its list.
+    list_notice: Option<Bytes>,
     /// `retry` and `hello`, until they are out.
     opening: Option<Bytes>,
     heartbeat: Heartbeat,
@@ -73,6 +77,7 @@ impl PriceStream {
         opening: Bytes,
         heartbeat: Duration,
         slot: Slot,
+        list: List,
         metrics: Arc<Metrics>,
     ) -> Self {
         metrics.streams_open.inc();
@@ -81,6 +86,8 @@ impl PriceStream {
         Self {
             place,
             slot,
+            list,
+            list_notice: None,
             opening: Some(opening),
             heartbeat: Heartbeat::new(heartbeat),
             bye_at: None,
@@ -95,6 +102,22 @@ impl PriceStream {
     /// Its place in the fan-out.
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether the catalogue is another than the one that the stream's list is answered by: then
+    /// [`renew`](Self::renew) is to be called before its turn.
+    pub(super) fn is_outdated(&self, state: &State) -> bool {
+        self.list.is_outdated(state)
+    }
+
+    /// Answers its list by the catalogue of now; its place may follow other symbols after it. Who waits for changes must
+    /// let go of the old ones before.
+    pub(super) fn renew(&mut self, state: &State, now: Instant) {
+        let Change { symbols, notice } = self.list.renew(state, self.place.symbols());
+        if notice.is_some() {
+            self.place.follow(&state.fanout, &symbols, now);
+            self.list_notice = notice;
+        }
     }
 
     /// Notes that its client took nothing for too long.
@@ -125,6 +148,9 @@ impl PriceStream {
                 return self.say(expiring(left), shelf, now);
             }
             _ => {}
+        }
+        if let Some(notice) = self.list_notice.take() {
+            return self.say(notice, shelf, now);
         }
         let wait = match self.place.turn(&state.fanout, shelf, now) {
             fanout::Turn::Flush(flush) => {
@@ -281,7 +307,7 @@ mod tests {
             let state = State {
                 fanout: desk.fanout.clone(),
                 board: Board::new(Arc::clone(&metrics)),
-                auth: Arc::new(Auth::new(&config::Config::default(), desk.fanout.latest().catalogue())),
+                auth: Arc::new(Auth::new(&config::Config::default())),
                 limits: Arc::new(Limits::new(limits)),
                 metrics,
                 cors: Arc::new(Cors::new(&[])),
@@ -299,7 +325,14 @@ mod tests {
             let symbols = self.desk.latest.catalogue().ids().take(1).collect();
             let wanted = Wanted { symbols, budget: slot.budget(), ..self.desk.wanted() };
             let (place, opening) = (self.desk.fanout.place(wanted), Bytes::from_static(b"hello\n\n"));
-            let stream = PriceStream::new(place, opening, heartbeat, slot, Arc::clone(&self.state.metrics));
+            let stream = PriceStream::new(
+                place,
+                opening,
+                heartbeat,
+                slot,
+                List::default(),
+                Arc::clone(&self.state.metrics),
+            );
             let mut stream = StreamBody::new(stream, self.state.clone(), Link::default());
             assert_eq!(next(&mut stream).await, "hello\n\n");
             assert_eq!(next(&mut stream).await, "data: {\"symbol\":\"S0\",\"price\":null}\nid: 7f3a.0\n\n");

@@ -48,10 +48,17 @@ fn entry(id: &str, more: &str) -> String {
     format!("[[key]]\nid = \"{id}\"\nhash = \"{}\"\n{more}\n", hash(&format!("tick_{id}")))
 }
 
-fn auth(text: &str) -> Auth {
+fn config(text: &str) -> Config {
     let config = config::load(&format!("{CONFIG}{text}"), "test.toml", std::iter::empty());
-    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    Auth::new(&config, &Catalogue::new(config.instruments.clone()))
+    config.unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+fn catalogue() -> Catalogue {
+    Catalogue::new(config("").instruments)
+}
+
+fn auth(text: &str) -> Auth {
+    Auth::new(&config(text))
 }
 
 /// Lets in who shows this key, if any.
@@ -74,7 +81,10 @@ fn without_a_mode_everybody_is_let_in_as_his_address() {
         for key in [None, Some("anything")] {
             let visitor = let_in(&auth, door, key).expect("let in");
             assert_eq!(visitor.client, ClientId::address(IpAddr::from([10, 0, 0, 1])));
-            assert!(visitor.may_follow(SymbolId(0)) && visitor.may_follow(SymbolId(1)));
+            assert!(
+                visitor.may_follow(&catalogue(), SymbolId(0))
+                    && visitor.may_follow(&catalogue(), SymbolId(1))
+            );
         }
     }
 }
@@ -93,7 +103,7 @@ fn a_key_opens_the_doors_of_its_plan() {
     assert_eq!(denied(&auth, Door::Operator, Some("tick_free")), Some(Denied::NoOperator));
     let free = let_in(&auth, Door::Data, Some("tick_free")).expect("let in");
     assert_eq!(free.client, ClientId::Credential { id: "free".into(), plan: "free".into() });
-    assert!(free.may_follow(SymbolId(0)) && !free.may_follow(SymbolId(1)));
+    assert!(free.may_follow(&catalogue(), SymbolId(0)) && !free.may_follow(&catalogue(), SymbolId(1)));
     let (terms, all) = (&free.terms, config::Limits::default());
     assert_eq!(
         (terms.allowance.streams_per_client, terms.allowance.opens_per_minute),
@@ -197,7 +207,7 @@ fn p65_a_ticket_is_worth_what_its_key_is_worth_when_it_is_shown() {
     assert_eq!(given.expires_in, TICKET_LIFETIME);
     let visitor = show(Door::Stream, &given.ticket).expect("let in");
     assert_eq!(visitor.client, one.client, "the key's limits, not the address's");
-    assert!(visitor.may_follow(SymbolId(1)) && !visitor.may_follow(SymbolId(0)));
+    assert!(visitor.may_follow(&catalogue(), SymbolId(1)) && !visitor.may_follow(&catalogue(), SymbolId(0)));
     assert_eq!(show(Door::Data, &given.ticket).err(), Some(Denied::NoTicketHere));
     assert_eq!((auth.use_ticket(&visitor), auth.use_ticket(&visitor)), (Ok(()), Err(Denied::Ticket)));
     assert_eq!(auth.use_ticket(&one), Ok(()), "who came with none has none to use up");
