@@ -46,7 +46,7 @@ impl Service {
         let latest = Latest::new(catalogue, &[(Venue::Sim, Duration::from_secs(3600))], Arc::clone(&bells));
         let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(1));
         let closing = CancellationToken::new();
-        let auth = Arc::new(Auth::new(&config, latest.catalogue()));
+        let auth = Arc::new(Auth::new(&config));
         let state = State {
             auth,
             fanout: fanout.clone(),
