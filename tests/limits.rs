@@ -87,7 +87,7 @@ async fn p22_over_the_streams_of_a_client_an_event_source_is_told_in_the_stream_
 }
 
 #[tokio::test]
-async fn over_the_opens_of_a_minute_a_client_waits_for_its_turn() {
+async fn p73_over_the_opens_of_a_minute_a_client_waits_for_its_turn() {
     let node = Node::start("[limits]\nopens_per_minute = 3").await;
     for _ in 0..3 {
         node.stream("symbols=BTC").await;
@@ -155,7 +155,7 @@ async fn p55_a_client_that_leaves_gives_its_place_back_at_once_though_nothing_is
 }
 
 #[tokio::test]
-async fn over_its_messages_a_second_a_stream_is_slowed_told_once_and_ends_with_the_newest() {
+async fn p52_p61_over_its_messages_a_second_a_stream_is_slowed_told_once_and_ends_with_the_newest() {
     let mut node = Node::start("[limits]\nmessages_per_second = 20").await;
     let mut stream = node.stream("symbols=BTC&throttle=0&fields=price").await;
     stream.message().await;

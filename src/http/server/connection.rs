@@ -243,6 +243,15 @@ fn tune(socket: &TcpStream, stall_max: Duration) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn p17_no_write_waits_for_the_one_before_to_be_acknowledged() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("open");
+        assert!(!socket.nodelay().expect("readable"));
+        tune(&socket, Duration::from_secs(30)).expect("tuned");
+        assert!(socket.nodelay().expect("readable"));
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn p55_a_peer_that_vanished_is_given_up_by_the_kernel_as_soon_as_one_that_reads_nothing() {
