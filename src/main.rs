@@ -5,11 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
+use tickcast::commands::watch::{self, WatchError};
 use tickcast::commands::{check, decode, key};
 use tickcast::config::{self, Config, Http};
 use tickcast::http::server;
@@ -58,6 +60,8 @@ enum Command {
     Check(Check),
     /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
     Key(Key),
+    /// Shows prices in the terminal, live, over the service's own stream; as lines where the output is no terminal.
+    Watch(Watch),
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +118,21 @@ struct Key {
     expires: Option<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Keys: a adds symbols, d removes the chosen one, s sorts, r reverses, space pauses, q leaves.\n\
+    TICKCAST_API_KEY holds the key for a service that wants one.")]
+struct Watch {
+    /// The symbols, by any of their names, separated by commas or spaces; `*` is all of them.
+    #[arg(required = true, value_delimiter = ',', value_name = "SYMBOLS")]
+    symbols: Vec<String>,
+    /// The service's address.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// The least time between two updates of one symbol.
+    #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = humantime::parse_duration)]
+    throttle: Duration,
+}
+
 /// What went wrong, by whose doing.
 enum Failure {
     /// Wrong arguments or config: exit code 2.
@@ -124,13 +143,16 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.log_format);
+    // The table would be written over; what matters is told in it, or on a line.
+    let level = if matches!(cli.command, Some(Command::Watch(_))) { "off" } else { "info" };
+    start_logging(cli.log_format, level);
     let result = match cli.command {
         None => serve(cli.serve),
         Some(Command::Serve(args)) => serve(args),
         Some(Command::Decode(args)) => run_decode(&args),
         Some(Command::Check(args)) => run_check(&args),
         Some(Command::Key(args)) => run_key(&args),
+        Some(Command::Watch(args)) => run_watch(args),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -142,8 +164,8 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_logging(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
@@ -335,6 +357,18 @@ fn run_key(args: &Key) -> Result<(), Failure> {
     config::check_key(&args.id, plan, expires).map_err(Failure::Usage)?;
     key::run(&args.id, plan, expires, &mut io::stdout().lock(), &mut io::stderr().lock())
         .map_err(|error| Failure::Run(format!("key: {error}")))
+}
+
+fn run_watch(args: Watch) -> Result<(), Failure> {
+    let key = std::env::var("TICKCAST_API_KEY").ok().filter(|key| !key.is_empty()).map(watch::Key);
+    let Watch { symbols, url, throttle } = args;
+    let options = watch::Options { symbols, url, throttle, key };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
+    runtime.block_on(watch::run(options)).map_err(|error| match error {
+        WatchError::Url { .. } => Failure::Usage(error.to_string()),
+        _ => Failure::Run(error.to_string()),
+    })
 }
 
 /// The scenarios' names, each with what is to be seen.
