@@ -126,7 +126,7 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Networks of proxies that are believed about who asks them. Default: none.
     pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say it. Default: `X-Forwarded-For`.
+    /// Where they say it. Default: `X-Forwarded-For`.
     pub forwarded: Forwarded,
     /// A stop spreads the ends of the streams over this time. 0 to 10 min. Default: 5 s.
     pub drain_window: Duration,
@@ -155,8 +155,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// The header in which proxies say who asks them. One of the two: the other, which they pass on as it came, is whatever a
-/// client likes to write.
+/// Where proxies say who asks them. One of the three: a header that is not the one of theirs they pass on as it came, which
+/// is whatever a client likes to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Forwarded {
     /// `X-Forwarded-For`: what most proxies write.
@@ -164,6 +164,9 @@ pub enum Forwarded {
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Standard,
+    /// The PROXY protocol, version 1 or 2: ahead of everything else on a connection. Each connection of theirs must begin
+    /// with it.
+    ProxyProtocol,
 }
 
 /// The built-in demo's text: a simulated market, no network.
@@ -296,7 +299,7 @@ impl Default for Limits {
 
 impl Http {
     fn read(section: &mut Section<'_>) -> Self {
-        let default = Self::default();
+        let (default, mistakes) = (Self::default(), section.mistakes());
         let drain_window = duration(Duration::ZERO..=Duration::from_mins(10));
         let http = Self {
             tls: TlsFiles::read(section),
@@ -307,7 +310,11 @@ impl Http {
             forwarded: section.get(
                 "forwarded",
                 default.forwarded,
-                word(&[("x-forwarded-for", Forwarded::XForwardedFor), ("forwarded", Forwarded::Standard)]),
+                word(&[
+                    ("x-forwarded-for", Forwarded::XForwardedFor),
+                    ("forwarded", Forwarded::Standard),
+                    ("proxy-protocol", Forwarded::ProxyProtocol),
+                ]),
             ),
             drain_window: section.get("drain_window", default.drain_window, drain_window),
             drain_max: section.get("drain_max", default.drain_max, duration(Duration::ZERO..=HOUR)),
@@ -321,6 +328,12 @@ impl Http {
                 format!("{max} is less than drain_window, {window}: streams would be cut without a `bye`");
             let place = section.place_of("drain_max");
             section.add(&place, "drain_max", problem);
+        }
+        let is_right = section.mistakes() == mistakes;
+        if http.forwarded == Forwarded::ProxyProtocol && http.trusted_proxies.is_empty() && is_right {
+            let place = section.place_of("forwarded");
+            let problem = "proxy-protocol is believed from nobody: name the proxies in trusted_proxies";
+            section.add(&place, "forwarded", problem);
         }
         http
     }

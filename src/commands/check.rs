@@ -6,7 +6,7 @@ use humantime::format_duration;
 use tickcast_feeds::Venue;
 
 use crate::catalogue::Catalogue;
-use crate::config::{AuthMode, Class, Config, Instrument, SignedBy, Sim, url_without_secrets};
+use crate::config::{AuthMode, Class, Config, Forwarded, Instrument, SignedBy, Sim, url_without_secrets};
 use crate::ingest::plan;
 
 /// Columns after which a list goes on in the next line.
@@ -103,7 +103,17 @@ fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
     }
     let tls = config.http.tls.as_ref();
     let secure = tls.map_or(String::new(), |tls| format!(" over TLS, certificate {}", tls.cert.display()));
-    writeln!(out, "listen: {}{secure}", config.http.listen)
+    writeln!(out, "listen: {}{secure}", config.http.listen)?;
+    if !config.http.trusted_proxies.is_empty() {
+        let networks: Vec<String> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
+        let by = match config.http.forwarded {
+            Forwarded::XForwardedFor => "X-Forwarded-For",
+            Forwarded::Standard => "Forwarded",
+            Forwarded::ProxyProtocol => "the PROXY protocol, with which each of their connections begins",
+        };
+        writeln!(out, "  believed about their clients: {}, by {by}", networks.join(", "))?;
+    }
+    Ok(())
 }
 
 fn write_auth(config: &Config, out: &mut impl Write) -> io::Result<()> {
@@ -201,6 +211,9 @@ mod tests {
             sources = ["coinbase:BTC-USD", "kraken:BTC/USD"]
             [limits]
             messages_per_second = 50
+            [http]
+            trusted_proxies = ["10.0.0.0/8", "::1"]
+            forwarded = "proxy-protocol"
             "#,
         );
         assert!(plan.starts_with("31 symbols (1 crypto, 30 stock)\n"), "{plan}");
@@ -213,6 +226,8 @@ mod tests {
         assert!(plan.contains("\nbinance: off\n"), "{plan}");
         assert!(plan.contains("\n  simulated: S000, S001, "), "{plan}");
         assert!(plan.contains(" 50 messages per second"), "{plan}");
+        let believed = "\n  believed about their clients: 10.0.0.0/8, ::1/128, by the PROXY protocol";
+        assert!(plan.contains(believed), "{plan}");
         assert!(plan.lines().all(|line| line.len() <= COLUMNS_MAX + 20), "{plan}");
         assert!(plan.contains("\n  through http://proxy.example:3128\n"), "{plan}");
         assert!(

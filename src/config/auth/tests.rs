@@ -172,4 +172,12 @@ fn p68_which_header_proxies_write_is_said() {
         (config.http.forwarded, Config::default().http.forwarded),
         (Forwarded::Standard, Forwarded::XForwardedFor)
     );
+    let ahead = "[http]\nforwarded = \"proxy-protocol\"\n";
+    let config = read(&format!("{ahead}trusted_proxies = [\"10.0.0.1\"]"), &[]).expect("it is right");
+    assert_eq!(config.http.forwarded, Forwarded::ProxyProtocol);
+    for nobody in ["", "trusted_proxies = []"] {
+        let told = mistakes(&format!("{ahead}{nobody}"));
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert!(told.contains("[http] forwarded: proxy-protocol is believed from nobody"), "{told}");
+    }
 }
