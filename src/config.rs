@@ -17,6 +17,7 @@ mod tree;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ use section::Section;
 const THREADS_MAX: usize = 64;
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+/// Below it a message takes longer than anybody waits; above it the limiter, which counts nanoseconds for each byte, would
+/// be coarse.
+const BYTES_PER_SECOND: RangeInclusive<u32> = 1_000..=100_000_000;
 /// Shorter than this, a wait is a busy loop.
 const LEAST: Duration = Duration::from_millis(10);
 
@@ -109,6 +113,9 @@ pub struct Limits {
     pub opens_per_minute: u32,
     /// Messages to one client in a second; over it, its streams are slowed, not cut. From 1. Default: none.
     pub messages_per_second: Option<u32>,
+    /// Bytes of messages to one client in a second; over it, its streams are slowed, not cut. 1,000 to 100,000,000.
+    /// Default: none.
+    pub bytes_per_second: Option<u32>,
     /// Streams open in all. From 1. Default: 100,000.
     pub streams_total: u32,
     /// Connections accepted in a second; the others wait in the kernel's queue. From 1. Default: any number.
@@ -277,6 +284,7 @@ impl Limits {
             streams_per_client: section.get("streams_per_client", default.streams_per_client, &limit),
             opens_per_minute: section.get("opens_per_minute", default.opens_per_minute, &limit),
             messages_per_second: section.optional("messages_per_second", &limit),
+            bytes_per_second: section.optional("bytes_per_second", whole(BYTES_PER_SECOND)),
             streams_total: section.get("streams_total", default.streams_total, &limit),
             accepts_per_second: section.optional("accepts_per_second", &limit),
             memory_max: section.optional("memory_max", whole(16 << 20..=1_u64 << 50)),
@@ -290,6 +298,7 @@ impl Default for Limits {
             streams_per_client: 100,
             opens_per_minute: 600,
             messages_per_second: None,
+            bytes_per_second: None,
             streams_total: 100_000,
             accepts_per_second: None,
             memory_max: None,

@@ -190,7 +190,7 @@ impl Default for Metrics {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
         let refusals = ["rate_limited", "too_many_streams", "overloaded", "draining", "too_many_tickets"];
-        for limit in refusals.into_iter().chain(["messages_per_second", "connections"]) {
+        for limit in refusals.into_iter().chain(["messages_per_second", "bytes_per_second", "connections"]) {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
         for reason in Denied::REASONS {

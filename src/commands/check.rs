@@ -81,12 +81,20 @@ fn write_off(catalogue: &Catalogue, venue: Venue, out: &mut impl Write) -> io::R
 
 fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
     let (stream, limits) = (&config.stream, &config.limits);
-    let messages =
-        limits.messages_per_second.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
+    let most = |limit: Option<u32>| limit.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
     writeln!(
         out,
-        "a client: {} open streams, {} opened per minute, {messages} messages per second; {} streams in all",
-        limits.streams_per_client, limits.opens_per_minute, limits.streams_total,
+        "a client: {} open streams, {} opened per minute, {} messages and {} bytes per second",
+        limits.streams_per_client,
+        limits.opens_per_minute,
+        most(limits.messages_per_second),
+        most(limits.bytes_per_second),
+    )?;
+    writeln!(
+        out,
+        "all clients: {} streams, {} connections accepted per second",
+        limits.streams_total,
+        most(limits.accepts_per_second),
     )?;
     writeln!(
         out,
@@ -225,7 +233,7 @@ mod tests {
         assert!(plan.contains("\n  without it: BTC (BTC/USD)\n"), "{plan}");
         assert!(plan.contains("\nbinance: off\n"), "{plan}");
         assert!(plan.contains("\n  simulated: S000, S001, "), "{plan}");
-        assert!(plan.contains(" 50 messages per second"), "{plan}");
+        assert!(plan.contains(" 50 messages and any number of bytes per second\n"), "{plan}");
         let believed = "\n  believed about their clients: 10.0.0.0/8, ::1/128, by the PROXY protocol";
         assert!(plan.contains(believed), "{plan}");
         assert!(plan.lines().all(|line| line.len() <= COLUMNS_MAX + 20), "{plan}");

@@ -1,5 +1,5 @@
-//! What one client may have: streams opened per minute, streams open at once, messages per second; and what all
-//! together may have. Who a client is, `client` says; what its plan allows, `auth`.
+//! What one client may have: streams opened per minute, streams open at once, messages and bytes per second; and what
+//! all together may have. Who a client is, `client` says; what its plan allows, `auth`.
 
 mod accepts;
 mod memory;
@@ -65,13 +65,19 @@ pub struct Allowance {
     pub opens_per_minute: u32,
     /// Messages in a second, over all its streams; `None` is without a limit.
     pub messages_per_second: Option<u32>,
+    /// Bytes of messages in a second, over all its streams; `None` is without a limit.
+    pub bytes_per_second: Option<u32>,
 }
 
 impl Allowance {
     /// What the config gives to who has no plan.
     pub fn of(limits: &config::Limits) -> Self {
-        let config::Limits { streams_per_client, opens_per_minute, messages_per_second, .. } = *limits;
-        Self { streams_per_client, opens_per_minute, messages_per_second }
+        Self {
+            streams_per_client: limits.streams_per_client,
+            opens_per_minute: limits.opens_per_minute,
+            messages_per_second: limits.messages_per_second,
+            bytes_per_second: limits.bytes_per_second,
+        }
     }
 }
 
@@ -85,7 +91,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The messages that the client may be sent.
+    /// The messages and bytes that the client may be sent.
     pub fn budget(&self) -> Option<Arc<Budget>> {
         self.client.budget.clone()
     }
@@ -263,8 +269,7 @@ impl Limits {
 impl Client {
     fn new(allowance: Allowance, now: Instant) -> Self {
         let per_minute = NonZeroU32::new(allowance.opens_per_minute).unwrap_or(NonZeroU32::MIN);
-        let budget =
-            allowance.messages_per_second.and_then(NonZeroU32::new).map(|limit| Arc::new(Budget::new(limit)));
+        let budget = Budget::new(allowance.messages_per_second, allowance.bytes_per_second).map(Arc::new);
         Self {
             opens: RateLimiter::direct_with_clock(Quota::per_minute(per_minute), TokioClock),
             budget,

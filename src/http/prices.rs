@@ -109,6 +109,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
             streams_per_client: allowance.streams_per_client,
             opens_per_minute: allowance.opens_per_minute,
             messages_per_second: allowance.messages_per_second,
+            bytes_per_second: allowance.bytes_per_second,
             symbols_max: visitor.terms.symbols_max,
         },
         plan: visitor.terms.name.as_deref(),
@@ -158,6 +159,7 @@ struct Allowed {
     streams_per_client: u32,
     opens_per_minute: u32,
     messages_per_second: Option<u32>,
+    bytes_per_second: Option<u32>,
     symbols_max: usize,
 }
 

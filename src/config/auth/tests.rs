@@ -139,7 +139,7 @@ fn mistakes_in_plans_and_auth_are_told_together() {
             "test.toml:10: [plans.free] symbols: no symbol is `BTX`; did you mean `BTC`?",
             "test.toml:10: [plans.free] symbols: no symbol is like `ZZ*`; a plan names symbols, not aliases",
             "test.toml:11: [plans.free]: unknown key `stream`; here may stand: symbols, streams_per_client, \
-             opens_per_minute, messages_per_second, throttle_min, symbols_max, operator",
+             opens_per_minute, messages_per_second, bytes_per_second, throttle_min, symbols_max, operator",
             "test.toml:13: [plans.none] symbols: holds no symbol; leave it out for all of them",
             "test.toml:15: [auth] anonymous: there is no plan `fre`; did you mean `free`?",
             "test.toml:16: [auth] plan: there is no plan `gold`; there are: a b, free, none",

@@ -26,6 +26,7 @@ symbols_max = 5_000
 [plans.ops]
 operator = true
 messages_per_second = 9
+bytes_per_second = 9_000
 "#;
 
 struct File(std::path::PathBuf);
@@ -104,6 +105,8 @@ fn a_key_opens_the_doors_of_its_plan() {
         (Duration::from_secs(1), 1_000),
         "a plan narrows only"
     );
+    let ops = let_in(&auth, Door::Data, Some("tick_ops")).expect("let in").terms.allowance;
+    assert_eq!((ops.messages_per_second, ops.bytes_per_second), (Some(9), Some(9_000)));
     let plain = let_in(&auth, Door::Stream, Some("tick_plain")).expect("let in");
     assert_eq!((plain.terms.name.as_deref(), plain.terms.allowance), (None, Allowance::of(&all)));
 }
