@@ -116,6 +116,9 @@ pub struct Limits {
     /// Bytes of messages to one client in a second; over it, its streams are slowed, not cut. 1,000 to 100,000,000.
     /// Default: none.
     pub bytes_per_second: Option<u32>,
+    /// Keys and tokens that nobody has, shown by one address in a minute; over it, it learns of no other whether it is good.
+    /// From 1. Default: 60.
+    pub bad_credentials_per_minute: u32,
     /// Streams open in all. From 1. Default: 100,000.
     pub streams_total: u32,
     /// Connections accepted in a second; the others wait in the kernel's queue. From 1. Default: any number.
@@ -285,6 +288,11 @@ impl Limits {
             opens_per_minute: section.get("opens_per_minute", default.opens_per_minute, &limit),
             messages_per_second: section.optional("messages_per_second", &limit),
             bytes_per_second: section.optional("bytes_per_second", whole(BYTES_PER_SECOND)),
+            bad_credentials_per_minute: section.get(
+                "bad_credentials_per_minute",
+                default.bad_credentials_per_minute,
+                &limit,
+            ),
             streams_total: section.get("streams_total", default.streams_total, &limit),
             accepts_per_second: section.optional("accepts_per_second", &limit),
             memory_max: section.optional("memory_max", whole(16 << 20..=1_u64 << 50)),
@@ -299,6 +307,7 @@ impl Default for Limits {
             opens_per_minute: 600,
             messages_per_second: None,
             bytes_per_second: None,
+            bad_credentials_per_minute: 60,
             streams_total: 100_000,
             accepts_per_second: None,
             memory_max: None,

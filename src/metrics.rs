@@ -189,7 +189,14 @@ impl Default for Metrics {
         for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        let refusals = ["rate_limited", "too_many_streams", "overloaded", "draining", "too_many_tickets"];
+        let refusals = [
+            "rate_limited",
+            "too_many_streams",
+            "overloaded",
+            "draining",
+            "too_many_tickets",
+            "too_many_bad_credentials",
+        ];
         for limit in refusals.into_iter().chain(["messages_per_second", "bytes_per_second", "connections"]) {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }

@@ -144,6 +144,8 @@ fn write_auth(config: &Config, out: &mut impl Write) -> io::Result<()> {
     if auth.mode != AuthMode::None {
         let anonymous = auth.anonymous.as_deref().unwrap_or("refused");
         writeln!(out, "  without one: {anonymous}")?;
+        let bad = config.limits.bad_credentials_per_minute;
+        writeln!(out, "  bad ones: {bad} per minute from one address")?;
         for plan in &config.plans {
             let operator = if plan.operator { ", operator" } else { "" };
             let is_in = |one: &&Instrument| plan.symbols.iter().any(|p| p.matches(&one.symbol, one.class));

@@ -29,11 +29,16 @@ pub enum ClientId {
 impl ClientId {
     /// The client at an address.
     pub fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            // One household or server has a whole /64 to choose from.
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 64))),
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self::Address(network(address))
+    }
+}
+
+/// What counts as one address: an IPv4 address, or an IPv6 /64 with zeros behind it.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        // One household or server has a whole /64 to choose from.
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 64))),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -137,6 +137,8 @@ pub enum Code {
     TooManyStreams,
     /// Too many tickets that are not used up.
     TooManyTickets,
+    /// Too many keys or tokens from one address that nobody has.
+    TooManyBadCredentials,
     /// The node has no room.
     Overloaded,
     /// The node is about to stop.
@@ -150,6 +152,7 @@ impl Code {
             Self::RateLimited => "rate_limited",
             Self::TooManyStreams => "too_many_streams",
             Self::TooManyTickets => "too_many_tickets",
+            Self::TooManyBadCredentials => "too_many_bad_credentials",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }
@@ -205,9 +208,7 @@ impl Limits {
         let scope = Scope::of(client);
         let record = self.record(client, allowance).ok_or_else(|| overloaded(None))?;
         if let Err(until) = record.opens.check() {
-            let wait = until.wait_time_from(TokioClock.now()).max(Duration::from_secs(1));
-            // Not before its turn: who came then would only be refused again.
-            let retry = wait + wait.mul_f64(rand::rng().random_range(0.0..0.5));
+            let retry = spread(until.wait_time_from(TokioClock.now()).max(Duration::from_secs(1)));
             let limit = Some(allowance.opens_per_minute.into());
             return Err(Refusal { code: Code::RateLimited, limit, scope, retry });
         }
@@ -292,6 +293,11 @@ pub fn draining() -> Refusal {
 /// Half to one and a half times as long: what many do at once is spread (P27).
 pub fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+/// As long to one and a half times as long. Not before its turn: who came then would only be refused again.
+pub fn spread(wait: Duration) -> Duration {
+    wait + wait.mul_f64(rand::rng().random_range(0.0..0.5))
 }
 
 /// Counts one more, unless there are `most` already.

@@ -57,7 +57,8 @@ pub(super) fn open(
         }
     };
     if let Err(denied) = state.auth.use_ticket(visitor) {
-        return state.denied(&denied).answer();
+        state.denied(&denied);
+        return denied.problem().answer();
     }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
