@@ -21,7 +21,7 @@ mod waiting;
 use std::sync::Arc;
 
 pub use bells::Bells;
-pub use budget::Budget;
+pub use budget::{Budget, Counted};
 pub use min_change::MinChange;
 pub use place::{Place, Turn, Wait};
 pub use shelf::Shelf;

@@ -88,18 +88,21 @@ impl State {
         self.metrics.limited.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// Counts a request that is not let in, and says why.
-    fn denied(&self, denied: &Denied) -> Problem {
+    /// Counts a request that is not let in.
+    fn denied(&self, denied: &Denied) {
         let reason = denied.reason();
         self.metrics.denied.get_or_create(&ByReason { reason }).inc();
+        if let Denied::Later(refusal) = denied {
+            self.limited(refusal.code.name());
+        }
         tracing::debug!(reason, "request not let in");
-        denied.problem()
     }
 
     /// Finds out who asks, and takes his credential out of the parameters.
-    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Problem> {
+    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Denied> {
         let address = self.auth.address(caller.peer.0.ip(), &caller.headers);
-        self.auth.admit(door, address, &caller.headers, params).map_err(|denied| self.denied(&denied))
+        let admitted = self.auth.admit(door, address, &caller.headers, params);
+        admitted.inspect_err(|denied| self.denied(denied))
     }
 }
 
@@ -115,9 +118,17 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let query = query();
 
     let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| {
+        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe: bool| {
             let answer = query.and_then(|mut params| {
-                let visitor = state.admit(Door::Stream, &caller, &mut params)?;
+                let visitor = match state.admit(Door::Stream, &caller, &mut params) {
+                    Ok(visitor) => visitor,
+                    Err(Denied::Later(refusal))
+                        if !probe && !refusal::reads_status(&caller.headers, &params) =>
+                    {
+                        return Ok(refusal::in_stream(&refusal));
+                    }
+                    Err(denied) => return Err(denied.into()),
+                };
                 Ok(if probe {
                     prices::probe(&state, &visitor, &params)
                 } else {
@@ -132,8 +143,9 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
             |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| {
                 // A credential in a body is none: it stands in a header, where nobody keeps it.
                 let visitor = state.admit(Door::Data, &caller, &mut Params::default());
-                let answer =
-                    visitor.and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
+                let answer = visitor
+                    .map_err(Problem::from)
+                    .and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
                 answer.unwrap_or_else(|problem| problem.answer())
             },
         );

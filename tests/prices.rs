@@ -36,7 +36,8 @@ async fn p02_p08_p09_a_stream_begins_at_once_with_the_head_retry_and_hello_befor
         "mode": "latest",
         "heartbeat_ms": 15_000,
         "resumed": false,
-        "limits": {"streams_per_client": 100, "opens_per_minute": 600, "messages_per_second": null, "symbols_max": 1000},
+        "limits": {"streams_per_client": 100, "opens_per_minute": 600, "messages_per_second": null,
+            "bytes_per_second": null, "symbols_max": 1000},
         "server": concat!("tickcast ", env!("CARGO_PKG_VERSION")),
         "time": null,
     });

@@ -58,7 +58,8 @@ pub(super) fn open(
         }
     };
     if let Err(denied) = state.auth.use_ticket(visitor) {
-        return state.denied(&denied).answer();
+        state.denied(&denied);
+        return denied.problem().answer();
     }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
@@ -110,6 +111,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
             streams_per_client: allowance.streams_per_client,
             opens_per_minute: allowance.opens_per_minute,
             messages_per_second: allowance.messages_per_second,
+            bytes_per_second: allowance.bytes_per_second,
             symbols_max: visitor.terms.symbols_max,
         },
         plan: visitor.terms.name.as_deref(),
@@ -160,6 +162,7 @@ struct Allowed {
     streams_per_client: u32,
     opens_per_minute: u32,
     messages_per_second: Option<u32>,
+    bytes_per_second: Option<u32>,
     symbols_max: usize,
 }
 

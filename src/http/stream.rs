@@ -16,7 +16,7 @@ use super::limits::{Slot, jittered};
 use super::list::{Change, List};
 use super::sse::{self, EventName};
 use crate::clock;
-use crate::fanout::{self, Place, Shelf, Wait};
+use crate::fanout::{self, Counted, Place, Shelf, Wait};
 use crate::metrics::{ByReason, Metrics};
 
 /// A comment goes out after so long without a byte: below the idle timeouts of all proxies we know (P4, P14).
@@ -39,8 +39,8 @@ pub(super) struct PriceStream {
     /// The client was told that its credential expires.
     told_expiring: bool,
     stalled: bool,
-    /// The client was told that its budget slows the stream down.
-    told_slowed: bool,
+    /// The client was told that its budget slows the stream down: by [`Counted`].
+    told_slowed: [bool; 2],
     metrics: Arc<Metrics>,
 }
 
@@ -94,7 +94,7 @@ impl PriceStream {
             ended: None,
             told_expiring: false,
             stalled: false,
-            told_slowed: false,
+            told_slowed: [false; 2],
             metrics,
         }
     }
@@ -161,8 +161,11 @@ impl PriceStream {
             fanout::Turn::Again => return Turn::Again,
             fanout::Turn::Wait(wait) => wait,
         };
-        if self.place.is_slowed() && !std::mem::replace(&mut self.told_slowed, true) {
-            let notice = self.slowed(state);
+        let is_news =
+            |counted: &Counted| self.place.is_slowed_by(*counted) && !self.told_slowed[*counted as usize];
+        if let Some(counted) = Counted::ALL.into_iter().find(is_news) {
+            self.told_slowed[counted as usize] = true;
+            let notice = self.slowed(state, counted);
             return self.say(notice, shelf, now);
         }
         match self.heartbeat.take(now) {
@@ -194,9 +197,9 @@ impl PriceStream {
         self.metrics.bytes_sent.inc_by(bytes as u64);
     }
 
-    fn slowed(&self, state: &State) -> Bytes {
-        let limit = self.slot.budget().map(|budget| budget.per_second());
-        let code = "messages_per_second";
+    fn slowed(&self, state: &State, counted: Counted) -> Bytes {
+        let limit = self.slot.budget().and_then(|budget| budget.per_second(counted));
+        let code = counted.limit();
         state.limited(code);
         let mut out = BytesMut::with_capacity(128);
         sse::event(
@@ -290,7 +293,7 @@ mod tests {
     use crate::http::limits::Limits;
     use crate::http::link::Link;
     use crate::ingest::Board;
-    use crate::metrics::Metrics;
+    use crate::metrics::{ByLimit, Metrics};
 
     const EVER: Duration = Duration::from_secs(86_400);
 
@@ -301,9 +304,12 @@ mod tests {
 
     impl Node {
         fn new(messages_per_second: Option<u32>) -> Self {
+            Self::with(config::Limits { messages_per_second, ..config::Limits::default() })
+        }
+
+        fn with(limits: config::Limits) -> Self {
             let desk = Desk::new(2);
             let metrics = Arc::new(Metrics::default());
-            let limits = config::Limits { messages_per_second, ..config::Limits::default() };
             let state = State {
                 fanout: desk.fanout.clone(),
                 board: Board::new(Arc::clone(&metrics)),
@@ -412,6 +418,42 @@ mod tests {
         }
         assert_eq!(notices, [1], "with the first that came late, and once");
         assert_eq!(start.elapsed().as_secs(), 3, "one a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_that_slows_a_stream_down_is_told_once_and_counted() {
+        // One message has some 45 bytes.
+        for (messages_per_second, bytes_per_second, limit, most) in
+            [(2, 1_000, "messages_per_second", 2), (20, 90, "bytes_per_second", 90)]
+        {
+            let node = Node::with(config::Limits {
+                messages_per_second: Some(messages_per_second),
+                bytes_per_second: Some(bytes_per_second),
+                ..config::Limits::default()
+            });
+            let mut stream = node.open(Duration::ZERO).await;
+            let (start, mut bytes, mut notices) = (Instant::now(), 0, Vec::new());
+            for price in 100..120 {
+                node.desk.set(0, &price.to_string());
+                let mut said = next(&mut stream).await;
+                if let Some(notice) = said.strip_prefix("event: notice\ndata: ") {
+                    notices.push(notice.trim_end().to_owned());
+                    said = next(&mut stream).await;
+                }
+                assert!(said.contains(&format!("\"{price}\"")), "{said}");
+                bytes += said.len() as u64;
+            }
+            let notice = format!("{{\"code\":\"{limit}\",\"limit\":{most},\"scope\":\"client\"}}");
+            assert_eq!(notices, [notice]);
+            // The snapshot took a part of the first second's worth, and the last message is not paid for yet.
+            let due = if limit == "bytes_per_second" { bytes / 90 } else { 20 / 2 };
+            let took = start.elapsed().as_secs();
+            assert!((due - 2..=due).contains(&took), "{limit}: {took} s for what takes {due}");
+            let counts = Counted::ALL
+                .map(|counted| ByLimit { limit: counted.limit() })
+                .map(|by| node.state.metrics.limited.get_or_create(&by).get());
+            assert_eq!(counts, if most == 2 { [1, 0] } else { [0, 1] });
+        }
     }
 
     #[tokio::test(start_paused = true)]
