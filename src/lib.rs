@@ -21,3 +21,4 @@ pub mod config;
 mod growing;
 pub mod metrics;
 pub mod process;
+mod schema;

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
 use tickcast::commands::watch::{self, WatchError};
-use tickcast::commands::{check, decode, key};
+use tickcast::commands::{check, decode, key, openapi};
 use tickcast::config::{self, Config, Http};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
@@ -58,6 +58,8 @@ enum Command {
     Decode(Decode),
     /// Loads the config, prints every mistake with its line, then the plan.
     Check(Check),
+    /// Prints the OpenAPI document that a server with this config serves at /openapi.json.
+    Openapi(Openapi),
     /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
     Key(Key),
     /// Shows prices in the terminal, live, over the service's own stream; as lines where the output is no terminal.
@@ -101,6 +103,13 @@ struct Decode {
 
 #[derive(Debug, Args)]
 struct Check {
+    /// The config [default: the built-in demo].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Openapi {
     /// The config [default: the built-in demo].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -151,6 +160,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve(args),
         Some(Command::Decode(args)) => run_decode(&args),
         Some(Command::Check(args)) => run_check(&args),
+        Some(Command::Openapi(args)) => run_openapi(&args),
         Some(Command::Key(args)) => run_key(&args),
         Some(Command::Watch(args)) => run_watch(args),
     };
@@ -348,6 +358,12 @@ fn run_check(args: &Check) -> Result<(), Failure> {
     let catalogue = Catalogue::new(config.instruments.clone());
     check::run(&config, &catalogue, &mut io::stdout().lock())
         .map_err(|error| Failure::Run(format!("check: {error}")))
+}
+
+fn run_openapi(args: &Openapi) -> Result<(), Failure> {
+    let config = load(args.config.as_deref(), None)?;
+    openapi::run(&config, &mut io::stdout().lock())
+        .map_err(|error| Failure::Run(format!("openapi: {error}")))
 }
 
 /// The key goes to stdout, alone, and the lines for the file to stderr: `tickcast key alice 2>> keys.toml` shows the one and

@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Fanout;
 use super::choice::Choice;
@@ -13,7 +14,7 @@ use super::shelf::{Parcel, Shelf};
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::fields;
-use crate::http::sse::{self, Cursor, EventName};
+use crate::http::sse::{self, Cursor, EventData, EventName};
 use crate::latest::{HistoryEntry, Latest, Missed, Print};
 
 /// Entries of one flush. A stream that has more to catch up with takes several.
@@ -38,27 +39,39 @@ struct Followed {
     begin: u64,
 }
 
-/// The data of a `gap` event.
-#[derive(Serialize)]
-struct Gap<'a> {
+/// Trades that this stream does not have (mode `ticks`).
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Gap<'a> {
     /// `null`: of any of the stream's symbols.
+    #[schema(required = true)]
     symbol: Option<&'a str>,
     cause: Cause,
     /// The last id before the hole, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Cursor>, nullable = false)]
     after: Option<String>,
     /// The id up to which trades may be missing.
+    #[schema(value_type = Cursor)]
     through: String,
+    /// Whose trades they are, where it is one venue's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     venue: Option<&'static str>,
     /// How many are missing, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     missing: Option<u64>,
 }
 
-#[derive(Serialize)]
+impl EventData for Gap<'_> {
+    const NAME: EventName = EventName::Gap;
+}
+
+/// Why trades are missing.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Cause {
+#[schema(as = GapCause)]
+pub(crate) enum Cause {
     /// They are older than what is kept of a symbol.
     Overflow,
     /// The venue made them while we were not connected, or lost them on the way.
@@ -154,7 +167,7 @@ impl Ticks {
                         venue: Some(venue.name()),
                         missing: *trades,
                     };
-                    sse::event(&mut out, EventName::Gap, &gap, None);
+                    sse::event(&mut out, &gap, None);
                 }
             }
         }
@@ -181,7 +194,7 @@ impl Ticks {
         let after = after.map(|version| fanout.at(version).to_string());
         let through = fanout.at(through).to_string();
         let gap = Gap { symbol, cause, after, through, venue: None, missing: None };
-        sse::event(out, EventName::Gap, &gap, None);
+        sse::event(out, &gap, None);
     }
 }
 
