@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::candles::Keeping;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::config::{Config, Sim};
@@ -132,7 +133,8 @@ fn start(
     let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
     let running = running(&config, &drive);
     let bells = Arc::new(Bells::new(catalogue.len()));
-    let latest = Latest::new(Arc::clone(&catalogue), &running, Arc::clone(&bells));
+    let latest = Latest::new(Arc::clone(&catalogue), &running, Arc::clone(&bells))
+        .with_candles(Keeping::new(config.candles.clone(), &metrics));
     let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(rand::random()));
 
     let mut feeds = Vec::new();

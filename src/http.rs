@@ -3,6 +3,7 @@
 mod asked;
 pub mod auth;
 mod body;
+mod candles;
 pub mod client;
 pub mod cors;
 mod dashboard;
@@ -144,6 +145,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         exactly("tickets").map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
     let guarded = |path| get(path).and(state.clone()).and(caller()).and(query);
     let snapshot = guarded("prices/snapshot").map(admitted(Door::Data, snapshot::get));
+    let candles = guarded("candles").map(admitted(Door::Data, candles::get));
     let symbols = guarded("symbols").map(admitted(Door::Data, symbols::get));
     let feeds = guarded("feeds").map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
     let live = get("health/live").and(state.clone()).and(query).map(answered(ops::live));
@@ -165,6 +167,8 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         .or(other_method_of_tickets)
         .unify()
         .or(snapshot)
+        .unify()
+        .or(candles)
         .unify()
         .or(symbols)
         .unify()
@@ -289,8 +293,7 @@ fn refused(rejection: &Rejection) -> Answer {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         return Problem::method_not_allowed("GET, HEAD, OPTIONS").answer();
     }
-    let routes =
-        "/, /prices, /prices/snapshot, /tickets, /symbols, /feeds, /health/live, /health/ready, /metrics";
+    let routes = "/, /prices, /prices/snapshot, /candles, /tickets, /symbols, /feeds, /health/live, /health/ready, /metrics";
     Problem::new(
         StatusCode::NOT_FOUND,
         "no-such-route",

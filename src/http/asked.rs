@@ -7,10 +7,11 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use warp::http::StatusCode;
 
-use super::State;
 use super::auth::Visitor;
 use super::params::{Params, near};
 use super::problem::{Problem, echo};
+use super::{State, candles};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::fanout::MinChange;
 use crate::fields::{Field, FieldSet, UnknownField};
@@ -21,6 +22,7 @@ const PARAMETERS: &[&str] = &[
     "min_change",
     "fields",
     "mode",
+    "candles",
     "heartbeat",
     "errors",
     "strict",
@@ -52,6 +54,8 @@ pub(super) struct Asked {
     pub(super) fields: FieldSet,
     /// Mode `ticks`.
     pub(super) every_trade: bool,
+    /// Bars beside the prices.
+    pub(super) candles: Option<Interval>,
     pub(super) heartbeat: Duration,
     pub(super) errors_as_status: bool,
     pub(super) cursor: Option<String>,
@@ -78,6 +82,7 @@ impl Asked {
         }
         let min_change = params.one("min_change")?.map(min_change).transpose()?;
         let fields = fields(params)?;
+        let candles = candles::interval(state, params, "candles")?;
         // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
         let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
         let chosen = Chosen::read(state, visitor, params)?;
@@ -93,6 +98,7 @@ impl Asked {
             min_change,
             fields,
             every_trade,
+            candles,
             heartbeat: heartbeat.unwrap_or(state.stream.heartbeat),
             errors_as_status,
             cursor,
@@ -226,30 +232,29 @@ impl Chosen {
             return Ok(());
         }
         let Some(first) = self.rejected.iter().find(|rejected| rejected.code != NOT_ENTITLED) else {
-            return Err(not_entitled(self.rejected.first().map_or("*", |first| &first.symbol)));
+            return Err(not_entitled("symbols", self.rejected.first().map_or("*", |first| &first.symbol)));
         };
-        let name = &first.symbol;
-        let hint =
-            first.suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        let title = "The symbol is not in the catalogue";
-        Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "unknown-symbol",
-            title,
-            format!("unknown symbol `{name}`{hint}"),
-        )
-        .about("symbols", name)
-        .expecting("a symbol or alias that GET /symbols lists")
-        .suggesting(first.suggestions.clone()))
+        Err(unknown_symbol("symbols", &first.symbol, first.suggestions.clone()))
     }
 }
 
+/// A symbol that is not in the catalogue, and what was probably meant.
+pub(super) fn unknown_symbol(parameter: &str, name: &str, suggestions: Vec<String>) -> Problem {
+    let hint = suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    let title = "The symbol is not in the catalogue";
+    let detail = format!("unknown symbol `{}`{hint}", echo(name));
+    Problem::new(StatusCode::NOT_FOUND, "unknown-symbol", title, detail)
+        .about(parameter, name)
+        .expecting("a symbol or alias that GET /symbols lists")
+        .suggesting(suggestions)
+}
+
 /// Symbols that there are, and none of them for this client.
-fn not_entitled(name: &str) -> Problem {
-    let detail = format!("`{name}` is there, but not in this plan or for this ticket");
+pub(super) fn not_entitled(parameter: &str, name: &str) -> Problem {
+    let detail = format!("`{}` is there, but not in this plan or for this ticket", echo(name));
     let title = "The credential is good, but not for this";
     Problem::new(StatusCode::FORBIDDEN, "not-entitled", title, detail)
-        .about("symbols", name)
+        .about(parameter, name)
         .expecting("a symbol that GET /symbols lists for this credential")
 }
 

@@ -19,6 +19,7 @@ use super::server::{Handover, Peer};
 use super::sse::{self, EventName};
 use super::stream::PriceStream;
 use super::{Answer, State, refusal};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock::{self, millis};
 use crate::fanout::{From, Mode, Wanted};
@@ -95,6 +96,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
         max_silence: state.stream.max_silence,
         resume,
         budget: slot.budget(),
+        candles: asked.candles,
     });
     let allowance = visitor.terms.allowance;
     let hello = Hello {
@@ -103,6 +105,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
         throttle_ms: millis(asked.throttle),
         fields: asked.fields.iter().map(Field::name).collect(),
         mode: mode_name,
+        candles: asked.candles.map(Interval::name),
         heartbeat_ms: millis(asked.heartbeat),
         resumed,
         limits: Allowed {
@@ -142,6 +145,8 @@ struct Hello<'a> {
     throttle_ms: u64,
     fields: Vec<&'static str>,
     mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candles: Option<&'static str>,
     heartbeat_ms: u64,
     resumed: bool,
     limits: Allowed,

@@ -68,6 +68,8 @@ pub enum EventName {
     Heartbeat,
     /// Trades that this stream does not have.
     Gap,
+    /// A bar, whole.
+    Candle,
     /// Something about this stream changed.
     Notice,
     /// The request was refused for now.
@@ -83,6 +85,7 @@ impl EventName {
             Self::Hello => "hello",
             Self::Heartbeat => "hb",
             Self::Gap => "gap",
+            Self::Candle => "candle",
             Self::Notice => "notice",
             Self::Fault => "fault",
             Self::Bye => "bye",

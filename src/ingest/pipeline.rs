@@ -132,7 +132,7 @@ impl Pipeline {
         let mut rest = events.iter().as_slice();
         while let Some(first) = rest.first() {
             let Some(wire) = ticked_wire(first) else {
-                self.other(first, &mut heard);
+                self.other(first, now, &mut heard);
                 rest = &rest[1..];
                 continue;
             };
@@ -170,7 +170,7 @@ impl Pipeline {
         any
     }
 
-    fn other(&self, event: &Event<'_>, heard: &mut impl FnMut(Heard<'_>)) {
+    fn other(&self, event: &Event<'_>, now: Moment, heard: &mut impl FnMut(Heard<'_>)) {
         match event {
             Event::Gap { wire, missing } => {
                 let venue = ByVenue::from(self.feed.venue());
@@ -180,7 +180,10 @@ impl Pipeline {
                 self.latest.gap(self.feed.venue(), wire, *missing);
             }
             // No price is moved by it: what was last before the print that no longer holds is not known.
-            Event::Undone(_) => _ = self.counters.ignored("undone").inc(),
+            Event::Undone(undone) => {
+                self.counters.ignored("undone").inc();
+                self.latest.undo(self.feed.venue(), undone, now);
+            }
             Event::Reply(text) => heard(Heard::Reply(text.clone())),
             Event::Acknowledged { wire } => heard(Heard::Acknowledged(wire.as_deref())),
             Event::Refused { wire, reason } => heard(Heard::Refused { wire: wire.as_deref(), reason }),
