@@ -443,13 +443,16 @@ fn m111_a_stream_is_told_each_bar_once_as_final_in_order_and_never_goes_back() {
     assert_eq!(told(&book, &mut seen), (None, vec![bar(0, ""), bar(1, "*")]));
 }
 
+/// A trade, whether it was the newest when it came, and its id.
+type Handed = (Print, bool, usize);
+
 /// What one gets who keeps every trade and adds up at the end.
 #[derive(Debug)]
 struct ByHand {
     calendar: Calendar,
     over: UnixNanos,
-    /// By interval: each bar's trades, and whether they were the newest when they came.
-    bars: [Vec<(Period, Vec<(Print, bool)>)>; Interval::COUNT],
+    /// By interval: each bar's trades.
+    bars: [Vec<(Period, Vec<Handed>)>; Interval::COUNT],
 }
 
 impl ByHand {
@@ -464,7 +467,7 @@ impl ByHand {
         self.over = ends.filter(|&end| end <= time).fold(self.over, UnixNanos::max);
     }
 
-    fn trade(&mut self, print: Print, is_newest: bool) {
+    fn trade(&mut self, print: Print, is_newest: bool, id: usize) {
         let second = Period::second(print.at);
         if self.bars[0].last().is_none_or(|(last, _)| last.end <= second.start) && second.end > self.over {
             self.end(second.start);
@@ -476,10 +479,21 @@ impl ByHand {
                 continue;
             }
             match bars.last_mut() {
-                Some((last, prints)) if *last == period => prints.push((print, is_newest)),
+                Some((last, prints)) if *last == period => prints.push((print, is_newest, id)),
                 Some((last, _)) if period.start < last.end => {}
-                _ => bars.push((period, vec![(print, is_newest)])),
+                _ => bars.push((period, vec![(print, is_newest, id)])),
             }
+        }
+    }
+
+    /// Takes one back, or corrects its price.
+    fn undo(&mut self, id: usize, price: Option<Price>) {
+        for (_, prints) in self.bars.iter_mut().flatten() {
+            prints.retain(|(.., other)| price.is_some() || *other != id);
+            prints
+                .iter_mut()
+                .filter(|(.., other)| *other == id)
+                .for_each(|(print, ..)| print.price = price.unwrap_or(print.price));
         }
     }
 
@@ -487,7 +501,7 @@ impl ByHand {
         let mut calendar = self.calendar;
         let bars = self.bars[interval as usize].iter().filter_map(|(period, prints)| {
             let mut priced: Vec<(UnixNanos, bool, Price)> = Vec::new();
-            for (print, is_newest) in prints {
+            for (print, is_newest, _) in prints {
                 priced.extend(calendar.price(print).map(|price| (print.at, *is_newest, price)));
             }
             let first = priced.iter().map(|(at, ..)| *at).min()?;
@@ -497,7 +511,7 @@ impl ByHand {
             let close = at_last.iter().rev().find(|(_, is_newest, _)| *is_newest).or(at_last.first())?.2;
             let high = priced.iter().map(|(.., price)| *price).max()?;
             let low = priced.iter().map(|(.., price)| *price).min()?;
-            let volume = prints.iter().filter_map(|(print, _)| print.size.map(Size::get)).sum();
+            let volume = prints.iter().filter_map(|(print, ..)| print.size.map(Size::get)).sum();
             Some((period.start, [open, high, low, close], volume, prints.len()))
         });
         bars.collect()
@@ -514,11 +528,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((ms, 1_i64..40, 1_i64..1_000, 0_u8..8, sweep), 1..120)
 }
 
-fn check(alignment: Alignment, start: UnixNanos, steps: &[Step]) -> Result<(), TestCaseError> {
+/// `undone`: which trades are taken back in the end, or corrected to which price.
+fn check(
+    alignment: Alignment,
+    start: UnixNanos,
+    steps: &[Step],
+    undone: &[(prop::sample::Index, Option<i64>)],
+) -> Result<(), TestCaseError> {
     let mut book = Book::new(alignment);
     let mut by_hand = ByHand::new(alignment);
     let mut newest = start;
-    for &(ms, price, size, moves, sweep) in steps {
+    let mut trades = Vec::new();
+    for (id, &(ms, price, size, moves, sweep)) in steps.iter().enumerate() {
         if let Some(ms) = sweep {
             let now = later(newest, ms);
             book.candles.sweep(book.moment(now), &book.keeping);
@@ -532,7 +553,8 @@ fn check(alignment: Alignment, start: UnixNanos, steps: &[Step]) -> Result<(), T
         };
         let price = Price::new(Decimal::new(price, 1)).expect("above zero");
         let size = Size::new(Decimal::new(size, 3));
-        let trade = Trade { price, size, moves, ts_event: Some(time), ..trade("1") };
+        let numbered = Some(TradeId(id.to_string().into()));
+        let trade = Trade { price, size, moves, id: numbered, ts_event: Some(time), ..trade("1") };
         let is_newest = time >= newest;
         newest = newest.max(time);
         // Late or not, it comes now.
@@ -540,7 +562,17 @@ fn check(alignment: Alignment, start: UnixNanos, steps: &[Step]) -> Result<(), T
         let effect = if is_newest { Effect::Taken } else { Effect::Late };
         book.candles.trade(&trade, effect, Venue::Sim, now, &book.keeping);
         let print = Print::of(&trade, time, Venue::Sim);
-        by_hand.trade(print, is_newest);
+        by_hand.trade(print, is_newest, id);
+        trades.push(trade);
+    }
+    for (which, price) in undone {
+        let id = which.index(trades.len());
+        let price = price.and_then(|price| Price::new(Decimal::new(price, 1)));
+        let Trade { wire, id: name, .. } = trades[id].clone();
+        let correction = price.map(|price| Trade { price, ..trades[id].clone() });
+        let undone = Undone { wire, id: name, price: None, size: None, correction, ts_event: None };
+        book.candles.undo(&undone, Venue::Sim, &book.keeping);
+        by_hand.undo(id, price);
     }
     for interval in Interval::ALL {
         let bars = book.bars(interval).into_iter().map(|(bar, _)| {
@@ -555,9 +587,18 @@ fn check(alignment: Alignment, start: UnixNanos, steps: &[Step]) -> Result<(), T
 proptest! {
     #[test]
     fn bars_are_what_one_gets_who_adds_up_the_trades_by_hand(steps in steps()) {
-        check(Alignment::Utc, at("2026-03-02T23:59:50Z"), &steps)?;
+        check(Alignment::Utc, at("2026-03-02T23:59:50Z"), &steps, &[])?;
         // From pre-market on, a quarter of a minute before the open.
-        check(Alignment::Session, at("2026-10-08T13:29:45Z"), &steps)?;
-        check(Alignment::Session, at("2026-10-08T19:59:55Z"), &steps)?;
+        check(Alignment::Session, at("2026-10-08T13:29:45Z"), &steps, &[])?;
+        check(Alignment::Session, at("2026-10-08T19:59:55Z"), &steps, &[])?;
+    }
+
+    #[test]
+    fn m58_after_corrections_too(
+        steps in steps(),
+        undone in prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(1_i64..60)), 1..6),
+    ) {
+        check(Alignment::Session, at("2026-10-08T13:29:45Z"), &steps, &undone)?;
+        check(Alignment::Session, at("2026-10-08T19:59:55Z"), &steps, &undone)?;
     }
 }

@@ -294,6 +294,7 @@ fn is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::candles::Interval;
     use crate::catalogue::SymbolId;
     use crate::clock;
     use crate::ingest::Board;
@@ -327,6 +328,10 @@ mod tests {
             metrics.ticks_ignored.get_or_create(&labels).get()
         };
         assert_eq!((ignored("ineligible"), ignored("undone"), ignored("late")), (2, 2, 0));
+        // The bars know better: the print of 100.10 is gone, and nothing is left that had a price. The correction is of a
+        // print that was gone already.
+        let (_, bars) = latest.candles(SymbolId(0), Interval::Minute, None, 9).expect("a symbol");
+        assert_eq!(bars, []);
         assert_eq!(metrics.frames_refused.get_or_create(&Venue::Alpaca.into()).get(), 0);
     }
 
