@@ -1,9 +1,8 @@
 //! A bar as clients get it: the same object in answers and on streams.
 
 use serde::Serialize;
-use serde::ser::Serializer;
 
-use super::{Bar, Interval};
+use super::Bar;
 
 /// One bar. Decimals are strings with all their digits.
 #[derive(Clone, Debug, Serialize)]
@@ -58,13 +57,8 @@ pub struct CandleEvent<'a> {
     /// Whose.
     pub symbol: &'a str,
     /// How long the bar lasts.
-    #[serde(serialize_with = "name")]
-    pub interval: Interval,
+    pub interval: &'static str,
     /// The bar.
     #[serde(flatten)]
     pub candle: Candle,
-}
-
-fn name<S: Serializer>(interval: &Interval, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(interval.name())
 }

@@ -10,6 +10,7 @@ use tickcast_feeds::{LastKind, Moves, Price, Size, TradeId, UnixNanos};
 use super::periods::{Calendar, Period};
 use super::prints::Print;
 use super::*;
+use crate::clock;
 use crate::config;
 use crate::consolidate::tests::trade;
 use crate::metrics::{ByInterval, ByReason, Metrics};
@@ -46,7 +47,7 @@ impl Book {
     fn keeping(alignment: Alignment, settings: config::Candles) -> Self {
         let metrics = Metrics::default();
         let keeping = Keeping::new(settings, &metrics);
-        Self { candles: Candles::new(alignment), keeping, metrics, began: Instant::now() }
+        Self { candles: Candles::new(alignment), keeping, metrics, began: clock::now().at }
     }
 
     fn moment(&self, wall: UnixNanos) -> Moment {

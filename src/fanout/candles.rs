@@ -108,7 +108,7 @@ fn tell(out: &mut BytesMut, fanout: &Fanout, id: SymbolId, interval: Interval, n
     let all = over.chain(news.open.iter().map(|bar| (bar, false)));
     let mut count = 0;
     for (bar, is_final) in all {
-        let event = CandleEvent { symbol, interval, candle: Candle::new(bar, is_final) };
+        let event = CandleEvent { symbol, interval: interval.name(), candle: Candle::new(bar, is_final) };
         sse::event(out, EventName::Candle, &event, None);
         count += 1;
     }
