@@ -19,7 +19,9 @@ const STYLE: &str = include_str!("dashboard/style.css");
 const SCRIPTS: &[(&str, &str)] = scripts![
     "address.js",
     "app.js",
+    "bars.js",
     "builder.js",
+    "candles.js",
     "chart.js",
     "detail.js",
     "feeds.js",
