@@ -7,6 +7,7 @@
 
 mod bells;
 mod budget;
+mod candles;
 mod choice;
 mod ear;
 mod encodings;

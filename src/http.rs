@@ -3,6 +3,7 @@
 mod asked;
 pub mod auth;
 mod body;
+mod candles;
 pub mod client;
 pub mod cors;
 mod dashboard;
@@ -164,6 +165,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         Route::Tickets.here().map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
     let guarded = |route| get(route).and(state.clone()).and(caller()).and(query);
     let snapshot = guarded(Route::Snapshot).map(admitted(Door::Data, snapshot::get));
+    let candles = guarded(Route::Candles).map(admitted(Door::Data, candles::get));
     let symbols = guarded(Route::Symbols).map(admitted(Door::Data, symbols::get));
     let feeds =
         guarded(Route::Feeds).map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
@@ -187,7 +189,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
 
     // In boxes, since the compiler's work would double with each route.
     let streams = prices.or(prices_by_body).unify().boxed();
-    let once = snapshot.or(symbols).unify().or(tickets).unify().boxed();
+    let once = snapshot.or(candles).unify().or(symbols).unify().or(tickets).unify().boxed();
     let operator = feeds.or(metrics).unify().boxed();
     let health = live.or(ready).unify().boxed();
     let pages = dashboard.or(docs).unify().or(openapi).unify().boxed();

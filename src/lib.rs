@@ -4,6 +4,7 @@
 pub mod ingest;
 pub mod recording;
 
+pub mod candles;
 pub mod catalogue;
 pub mod consolidate;
 pub mod latest;

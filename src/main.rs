@@ -128,8 +128,10 @@ struct Key {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Keys: a adds symbols, d removes the chosen one, s sorts, r reverses, space pauses, q leaves.\n\
-    TICKCAST_API_KEY holds the key for a service that wants one.")]
+#[command(
+    after_help = "Keys: a adds symbols, d removes the chosen one, s sorts, r reverses, space pauses, q leaves.\n\
+    TICKCAST_API_KEY holds the key for a service that wants one."
+)]
 struct Watch {
     /// The symbols, by any of their names, separated by commas or spaces; `*` is all of them.
     #[arg(required = true, value_delimiter = ',', value_name = "SYMBOLS")]
@@ -362,8 +364,7 @@ fn run_check(args: &Check) -> Result<(), Failure> {
 
 fn run_openapi(args: &Openapi) -> Result<(), Failure> {
     let config = load(args.config.as_deref(), None)?;
-    openapi::run(&config, &mut io::stdout().lock())
-        .map_err(|error| Failure::Run(format!("openapi: {error}")))
+    openapi::run(&config, &mut io::stdout().lock()).map_err(|error| Failure::Run(format!("openapi: {error}")))
 }
 
 /// The key goes to stdout, alone, and the lines for the file to stderr: `tickcast key alice 2>> keys.toml` shows the one and

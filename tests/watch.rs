@@ -99,7 +99,8 @@ async fn a_service_that_goes_and_comes_back_is_followed_again() {
     .await;
     let (_reload, reloads) = tokio::sync::mpsc::channel(1);
     config.feeds.sim.as_mut().unwrap().rate = 100.into();
-    let second = tokio::spawn(tickcast::app::run(config, Drive::Feeds, listener, reloads, std::future::pending()));
+    let second =
+        tokio::spawn(tickcast::app::run(config, Drive::Feeds, listener, reloads, std::future::pending()));
     for _ in 0..50 {
         soon("prices again", lines.next_line()).await.unwrap().expect("more");
     }
@@ -110,7 +111,8 @@ async fn a_service_that_goes_and_comes_back_is_followed_again() {
 #[tokio::test]
 async fn a_terminal_gets_a_table_that_keys_work_on_and_is_left_as_it_was() {
     let (_app, url) = app("20");
-    let command = format!("stty rows 24 cols 130; exec {} watch BTC,AAPL --url {url}", env!("CARGO_BIN_EXE_tickcast"));
+    let command =
+        format!("stty rows 24 cols 130; exec {} watch BTC,AAPL --url {url}", env!("CARGO_BIN_EXE_tickcast"));
     let spawned = Command::new("script")
         .args(["-qfec", &command, "/dev/null"])
         .env("TERM", "xterm-256color")

@@ -85,6 +85,7 @@ impl Desk {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::Fanout;
 use super::choice::Choice;
 use super::shelf::{Parcel, Shelf};
+use crate::candles::Interval;
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::fields;
@@ -39,7 +40,7 @@ struct Followed {
     begin: u64,
 }
 
-/// Trades that this stream does not have (mode `ticks`).
+/// Trades (mode `ticks`) or bars that this stream does not have.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Gap<'a> {
     /// `null`: of any of the stream's symbols.
@@ -50,9 +51,10 @@ pub(crate) struct Gap<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Cursor>, nullable = false)]
     after: Option<String>,
-    /// The id up to which trades may be missing.
-    #[schema(value_type = Cursor)]
-    through: String,
+    /// The id up to which trades may be missing. Of bars there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Cursor>, nullable = false)]
+    through: Option<String>,
     /// Whose trades they are, where it is one venue's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -61,6 +63,38 @@ pub(crate) struct Gap<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     missing: Option<u64>,
+    /// Of bars: how long they last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    interval: Option<Interval>,
+    /// Of bars: the last one that is missing, by its `time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    through_time: Option<i64>,
+}
+
+impl<'a> Gap<'a> {
+    /// Trades of one symbol, or of any, up to an id.
+    fn of_trades(symbol: Option<&'a str>, cause: Cause, through: String) -> Self {
+        let (after, venue, missing, interval, through_time) = (None, None, None, None, None);
+        Self { symbol, cause, after, through: Some(through), venue, missing, interval, through_time }
+    }
+
+    /// Bars of one symbol, up to one that begins at this time.
+    pub(super) fn of_bars(symbol: &'a str, interval: Interval, through_time: i64) -> Self {
+        let (after, through, venue, missing) = (None, None, None, None);
+        let (interval, through_time) = (Some(interval), Some(through_time));
+        Self {
+            symbol: Some(symbol),
+            cause: Cause::Candles,
+            after,
+            through,
+            venue,
+            missing,
+            interval,
+            through_time,
+        }
+    }
 }
 
 impl EventData for Gap<'_> {
@@ -78,6 +112,8 @@ pub(crate) enum Cause {
     Feed,
     /// The cursor is of another run, or no cursor of ours.
     UnknownCursor,
+    /// Bars that were over are kept no longer.
+    Candles,
 }
 
 impl Ticks {
@@ -159,14 +195,9 @@ impl Ticks {
                 }
                 HistoryEntry::Missed { version, missed: Missed { venue, trades } } => {
                     let catalogue = fanout.latest.catalogue();
-                    let gap = Gap {
-                        symbol: Some(&catalogue.entry(*id).symbol),
-                        cause: Cause::Feed,
-                        after: None,
-                        through: fanout.at(*version).to_string(),
-                        venue: Some(venue.name()),
-                        missing: *trades,
-                    };
+                    let symbol = Some(&*catalogue.entry(*id).symbol);
+                    let gap = Gap::of_trades(symbol, Cause::Feed, fanout.at(*version).to_string());
+                    let gap = Gap { venue: Some(venue.name()), missing: *trades, ..gap };
                     sse::event(&mut out, &gap, None);
                 }
             }
@@ -192,8 +223,7 @@ impl Ticks {
         let catalogue = self.latest.catalogue();
         let symbol = id.map(|id| &*catalogue.entry(id).symbol);
         let after = after.map(|version| fanout.at(version).to_string());
-        let through = fanout.at(through).to_string();
-        let gap = Gap { symbol, cause, after, through, venue: None, missing: None };
+        let gap = Gap { after, ..Gap::of_trades(symbol, cause, fanout.at(through).to_string()) };
         sse::event(out, &gap, None);
     }
 }

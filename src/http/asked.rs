@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 use parameters::{CURSORS, HEARTBEAT_MAX, THROTTLE_MAX};
 pub(super) use parameters::{FIELDS, PRICES, STRICT, SYMBOLS};
 
-use super::State;
 use super::auth::Visitor;
 use super::params::{Params, near};
 use super::problem::{Kind, Problem, echo};
+use super::{State, candles};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::config::NAME_MAX;
 use crate::fanout::MinChange;
@@ -44,6 +45,8 @@ pub(super) struct Asked {
     pub(super) fields: FieldSet,
     /// Mode `ticks`.
     pub(super) every_trade: bool,
+    /// Bars beside the prices.
+    pub(super) candles: Option<Interval>,
     pub(super) heartbeat: Duration,
     pub(super) errors_as_status: bool,
     pub(super) cursor: Option<String>,
@@ -70,6 +73,7 @@ impl Asked {
         }
         let min_change = params.one("min_change")?.map(min_change).transpose()?;
         let fields = fields(params)?;
+        let candles = candles::interval(state, params, "candles")?;
         // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
         let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
         let revision = state.fanout.latest().revision();
@@ -89,6 +93,7 @@ impl Asked {
             min_change,
             fields,
             every_trade,
+            candles,
             heartbeat: heartbeat.unwrap_or(state.stream.heartbeat),
             errors_as_status,
             cursor,
@@ -239,23 +244,26 @@ impl Chosen {
         }
         let Some(first) = self.rejected.iter().find(|rejected| rejected.code != RejectedCode::NotEntitled)
         else {
-            return Err(not_entitled(self.rejected.first().map_or("*", |first| &first.symbol)));
+            return Err(not_entitled("symbols", self.rejected.first().map_or("*", |first| &first.symbol)));
         };
-        let name = &first.symbol;
-        let hint =
-            first.suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        Err(Problem::new(Kind::UnknownSymbol, format!("unknown symbol `{name}`{hint}"))
-            .about("symbols", name)
-            .expecting("a symbol or alias that GET /symbols lists")
-            .suggesting(first.suggestions.clone()))
+        Err(unknown_symbol("symbols", &first.symbol, first.suggestions.clone()))
     }
 }
 
+/// A symbol that is not in the catalogue, and what was probably meant.
+pub(super) fn unknown_symbol(parameter: &str, name: &str, suggestions: Vec<String>) -> Problem {
+    let hint = suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Problem::new(Kind::UnknownSymbol, format!("unknown symbol `{}`{hint}", echo(name)))
+        .about(parameter, name)
+        .expecting("a symbol or alias that GET /symbols lists")
+        .suggesting(suggestions)
+}
+
 /// Symbols that there are, and none of them for this client.
-fn not_entitled(name: &str) -> Problem {
-    let detail = format!("`{name}` is there, but not in this plan or for this ticket");
+pub(super) fn not_entitled(parameter: &str, name: &str) -> Problem {
+    let detail = format!("`{}` is there, but not in this plan or for this ticket", echo(name));
     Problem::new(Kind::NotEntitled, detail)
-        .about("symbols", name)
+        .about(parameter, name)
         .expecting("a symbol that GET /symbols lists for this credential")
 }
 

@@ -74,7 +74,12 @@ impl List {
 
 impl Open {
     /// Adds what can be found now, as far as the stream may have so many.
-    fn find(&mut self, catalogue: &Catalogue, symbols: &mut Vec<SymbolId>, added: &mut BTreeMap<String, String>) {
+    fn find(
+        &mut self,
+        catalogue: &Catalogue,
+        symbols: &mut Vec<SymbolId>,
+        added: &mut BTreeMap<String, String>,
+    ) {
         let Self { visitor, all, unknown } = self;
         let known: HashSet<SymbolId> = symbols.iter().copied().collect();
         let most = visitor.terms.symbols_max;

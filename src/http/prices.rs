@@ -21,6 +21,7 @@ use super::server::{Handover, Peer};
 use super::sse::{self, EventData, EventName};
 use super::stream::PriceStream;
 use super::{Answer, State, refusal};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock::{self, millis};
 use crate::fanout::{From, Mode, Wanted};
@@ -98,6 +99,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
         max_silence: state.stream.max_silence,
         resume,
         budget: slot.budget(),
+        candles: asked.candles,
     });
     let allowance = visitor.terms.allowance;
     let hello = Hello {
@@ -106,6 +108,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
         throttle_ms: millis(asked.throttle),
         fields: asked.fields.iter().collect(),
         mode: mode_name,
+        candles: asked.candles,
         heartbeat_ms: millis(asked.heartbeat),
         resumed,
         limits: Allowed {
@@ -152,6 +155,10 @@ pub(super) struct Hello<'a> {
     /// The fields of its messages, in their order.
     fields: Vec<Field>,
     mode: ModeName,
+    /// The interval of its bars, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    candles: Option<Interval>,
     /// Between two `hb` events; 0: none.
     heartbeat_ms: u64,
     /// Whether it goes on from the cursor that was sent.

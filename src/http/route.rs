@@ -35,6 +35,8 @@ routes! {
     PricesByBody POST "/prices",
     /// The same objects once.
     Snapshot GET "/prices/snapshot",
+    /// Bars of one symbol.
+    Candles GET "/candles",
     /// The catalogue.
     Symbols GET "/symbols",
     /// Something to show instead of a key.

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn events_become_news_for_people() {
-        let hello = r#"{"resumed":true,"rejected":[{"symbol":"BTX","code":"unknown_symbol","suggestions":["BTC"]}]}"#;
+        let hello =
+            r#"{"resumed":true,"rejected":[{"symbol":"BTX","code":"unknown_symbol","suggestions":["BTC"]}]}"#;
         let rejected = vec!["BTX: unknown_symbol, did you mean BTC?".to_owned()];
         assert_eq!(heard("hello", hello), Some(News::Open { resumed: true, rejected }));
         let told = |kind, data| match heard(kind, data) {

@@ -76,9 +76,12 @@ impl Row {
         };
         let range = *high - *low;
         let block = |price: &Decimal| {
-            let share = (*price - *low).checked_mul(Decimal::from(7)).and_then(|part| part.checked_div(range));
+            let share =
+                (*price - *low).checked_mul(Decimal::from(7)).and_then(|part| part.checked_div(range));
             // All the same: a line in the middle.
-            share.and_then(|share| usize::try_from(share.round()).ok()).map_or(BLOCKS[3], |index| BLOCKS[index.min(7)])
+            share
+                .and_then(|share| usize::try_from(share.round()).ok())
+                .map_or(BLOCKS[3], |index| BLOCKS[index.min(7)])
         };
         self.trail.iter().map(block).collect()
     }
@@ -153,7 +156,9 @@ impl List {
     pub(super) fn pause_or_go_on(&mut self, now: Instant) {
         match self.held.take() {
             None => self.held = Some(BTreeMap::new()),
-            Some(held) => held.into_values().for_each(|price| self.row(&price.symbol.clone()).take(price, now)),
+            Some(held) => {
+                held.into_values().for_each(|price| self.row(&price.symbol.clone()).take(price, now))
+            }
         }
     }
 
@@ -181,7 +186,9 @@ impl List {
             Order::Asked => {}
             Order::Symbol => rows.sort_by(|one, other| one.price.symbol.cmp(&other.price.symbol)),
             // The largest first; what has none, last.
-            Order::Change => rows.sort_by_key(|row| std::cmp::Reverse(number(row.price.change_pct.as_deref()))),
+            Order::Change => {
+                rows.sort_by_key(|row| std::cmp::Reverse(number(row.price.change_pct.as_deref())))
+            }
             // The newest first.
             Order::Age => rows.sort_by_key(|row| std::cmp::Reverse(row.price.time)),
         }
@@ -240,7 +247,9 @@ pub(super) mod tests {
     fn rows_come_in_any_order_and_either_way() {
         let now = Instant::now();
         let mut list = List::default();
-        for news in [price("ETH", "5", "-1.20", 30), price("BTC", "9", "10.00", 10), price("AAPL", "", "", 20)] {
+        for news in
+            [price("ETH", "5", "-1.20", 30), price("BTC", "9", "10.00", 10), price("AAPL", "", "", 20)]
+        {
             assert_eq!(list.take(news, now), None);
         }
         let mut orders = Vec::new();
@@ -268,7 +277,10 @@ pub(super) mod tests {
         assert_eq!(row.flash(at(5)), Some(Ordering::Greater), "the one at 6 did not move");
         assert_eq!(row.flash(at(5) + FLASH), None);
         list.take(price("BTC", "9", "", 0), at(8));
-        assert_eq!((list.rows()[0].flash(at(8)), list.rows()[0].spark()), (Some(Ordering::Less), "▂▃██▁".to_owned()));
+        assert_eq!(
+            (list.rows()[0].flash(at(8)), list.rows()[0].spark()),
+            (Some(Ordering::Less), "▂▃██▁".to_owned())
+        );
         for second in 0..1_000 {
             list.take(price("BTC", "9", "", 0), at(10 + second * 2));
         }
@@ -288,7 +300,10 @@ pub(super) mod tests {
         assert!(list.is_paused());
         assert_eq!((symbols(&list), list.rows()[0].price.price.as_deref()), ("BTC".to_owned(), Some("1")));
         list.pause_or_go_on(now);
-        assert_eq!((symbols(&list), list.rows()[0].price.price.as_deref()), ("BTC ETH".to_owned(), Some("3")));
+        assert_eq!(
+            (symbols(&list), list.rows()[0].price.price.as_deref()),
+            ("BTC ETH".to_owned(), Some("3"))
+        );
     }
 
     #[test]

@@ -60,13 +60,16 @@ fn headline<'l>(list: &'l List, shown: &Shown<'l>) -> Line<'l> {
 fn footline<'l>(list: &'l List, shown: &Shown<'l>) -> Line<'l> {
     match (shown.typed, &list.told) {
         (Some(typed), _) => Line::from(vec!["add: ".bold(), Span::raw(typed), "█".dim()]),
-        (None, Some(told)) => Line::from(vec![Span::styled(told.as_str(), Color::Yellow), Span::raw("  "), HELP.dim()]),
+        (None, Some(told)) => {
+            Line::from(vec![Span::styled(told.as_str(), Color::Yellow), Span::raw("  "), HELP.dim()])
+        }
         (None, None) => Line::from(HELP.dim()),
     }
 }
 
 fn table(frame: &mut Frame<'_>, area: Rect, list: &List, shown: &Shown<'_>) {
-    let head = ["symbol", "price", "change", "bid", "ask", "spread", "age", "source", "status", "last minutes"];
+    let head =
+        ["symbol", "price", "change", "bid", "ask", "spread", "age", "source", "status", "last minutes"];
     let right = |place: usize| (1..=6).contains(&place);
     let cells = head.iter().enumerate().map(|(place, name)| {
         let line = Line::from(*name);
@@ -176,7 +179,12 @@ mod tests {
         };
         list.take(News::Price(Box::new(stale)), now);
         let terminal = drawn(&list, None, now);
-        let lines: Vec<String> = terminal.backend().to_string().lines().map(|line| line.trim_matches('"').trim_end().to_owned()).collect();
+        let lines: Vec<String> = terminal
+            .backend()
+            .to_string()
+            .lines()
+            .map(|line| line.trim_matches('"').trim_end().to_owned())
+            .collect();
         assert_eq!(lines[0], "tickcast http://x  live  as asked");
         assert!(lines[1].contains("symbol") && lines[1].ends_with("last minutes"), "{}", lines[1]);
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
@@ -204,7 +212,10 @@ mod tests {
         list.reversed = true;
         list.reconnects = 2;
         let text = drawn(&list, None, now).backend().to_string();
-        assert!(text.contains("reconnecting (draining)  reconnects: 2  as asked, reversed  PAUSED"), "{text}");
+        assert!(
+            text.contains("reconnecting (draining)  reconnects: 2  as asked, reversed  PAUSED"),
+            "{text}"
+        );
         assert!(text.contains("new: SOL  a add"), "{text}");
         assert!(drawn(&list, Some("ETH,s"), now).backend().to_string().contains("add: ETH,s█"));
     }

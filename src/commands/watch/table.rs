@@ -78,14 +78,8 @@ enum Next {
 impl Desk {
     fn new(options: Options) -> Self {
         let (_, heard) = mpsc::channel(1);
-        let mut desk = Self {
-            options,
-            list: List::default(),
-            heard,
-            following: JoinSet::new(),
-            chosen: 0,
-            typed: None,
-        };
+        let mut desk =
+            Self { options, list: List::default(), heard, following: JoinSet::new(), chosen: 0, typed: None };
         desk.open();
         desk
     }

@@ -18,7 +18,7 @@ use crate::http::parameter::Parameter;
 use crate::http::problem::{self, Kind};
 use crate::http::route::Route;
 use crate::http::sse::{self, Cursor};
-use crate::http::{asked, feeds, ops, snapshot, symbols, tickets};
+use crate::http::{asked, candles, feeds, ops, snapshot, symbols, tickets};
 use crate::schema::{named, value};
 
 const JSON: &str = "application/json";
@@ -145,6 +145,18 @@ fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: snapshot::PARAMETERS,
             answers: vec![answer::<snapshot::Snapshot<'_>>(200, "Each symbol once, and what was rejected")],
+            problems: vec![QUERY, ENTRY, CHOICE],
+            ..Told::default()
+        },
+        Route::Candles => Told {
+            id: "getCandles",
+            tag: PRICES,
+            summary: "Bars of one symbol, the oldest first",
+            about: "The newest bars there are, made of trades; the last one may not be over. A stream that wants them as they \
+                    change asks for `candles`.",
+            door: Some(Door::Data),
+            parameters: candles::PARAMETERS,
+            answers: vec![answer::<candles::Candles<'_>>(200, "The bars")],
             problems: vec![QUERY, ENTRY, CHOICE],
             ..Told::default()
         },
