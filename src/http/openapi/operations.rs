@@ -69,16 +69,12 @@ pub(super) fn headers() -> [(&'static str, Header); 5] {
 
 /// What can be wrong with any query.
 const QUERY: &[Kind] = &[Kind::UnknownParameter, Kind::MalformedEncoding, Kind::UrlTooLong];
+/// What can be wrong with a key in a query.
+const QUERY_KEY: &[Kind] = &[Kind::QueryCredentialOff];
 /// What can be wrong with any body.
 const BODY: &[Kind] = &[Kind::BadBody, Kind::UnknownParameter, Kind::BodyTooSlow, Kind::BodyTooLarge];
 /// Who may not get in.
-const ENTRY: &[Kind] = &[
-    Kind::NoCredential,
-    Kind::BadCredential,
-    Kind::ExpiredCredential,
-    Kind::QueryCredentialOff,
-    Kind::NotEntitled,
-];
+const ENTRY: &[Kind] = &[Kind::NoCredential, Kind::BadCredential, Kind::ExpiredCredential, Kind::NotEntitled];
 /// What can be wrong with symbols.
 const CHOICE: &[Kind] =
     &[Kind::BadValue, Kind::NoSymbols, Kind::TooManySymbols, Kind::NotEntitled, Kind::UnknownSymbol];
@@ -120,7 +116,7 @@ fn told(route: Route) -> Told {
             parameters: asked::PRICES,
             takes_cursor: true,
             answers: vec![stream_answer()],
-            problems: vec![QUERY, ENTRY, CHOICE, LIMITS],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE, LIMITS],
             ..Told::default()
         },
         Route::PricesByBody => Told {
@@ -144,7 +140,7 @@ fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: snapshot::PARAMETERS,
             answers: vec![answer::<snapshot::Snapshot<'_>>(200, "Each symbol once, and what was rejected")],
-            problems: vec![QUERY, ENTRY, CHOICE],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE],
             ..Told::default()
         },
         Route::Symbols => Told {
@@ -155,7 +151,7 @@ fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: symbols::PARAMETERS,
             answers: vec![answer::<symbols::Found<'_>>(200, "The best matches, and how many there are")],
-            problems: vec![QUERY, ENTRY, &[Kind::BadValue]],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, &[Kind::BadValue]],
             ..Told::default()
         },
         Route::Tickets => Told {
@@ -176,7 +172,7 @@ fn told(route: Route) -> Told {
             summary: "How every feed is",
             door: Some(Door::Operator),
             answers: vec![answer::<feeds::Feeds>(200, "One object for each connection")],
-            problems: vec![QUERY, ENTRY],
+            problems: vec![QUERY, QUERY_KEY, ENTRY],
             ..Told::default()
         },
         Route::Live => Told {
@@ -205,7 +201,7 @@ fn told(route: Route) -> Told {
             summary: "What is counted, for Prometheus",
             door: Some(Door::Operator),
             answers: vec![text(media_type(ops::METRICS_TYPE), "OpenMetrics")],
-            problems: vec![QUERY, ENTRY],
+            problems: vec![QUERY, QUERY_KEY, ENTRY],
             ..Told::default()
         },
         Route::OpenApi => Told {
@@ -247,6 +243,7 @@ fn file(id: &'static str, summary: &'static str) -> Told {
 
 impl Told {
     fn operation(self, server: Server<'_>) -> Operation {
+        let keys = server.asks.keys_to(self.door, self.body.is_some());
         let mut operation = OperationBuilder::new()
             .operation_id(Some(self.id))
             .tag(self.tag)
@@ -289,7 +286,6 @@ impl Told {
             operation = operation.response(status.to_string(), refusal(&kinds));
         }
         operation = operation.response("default", refusal(ANY));
-        let keys = server.asks.keys_to(self.door);
         if keys.is_empty() { operation.build() } else { operation.securities(Some(keys)).build() }
     }
 }
