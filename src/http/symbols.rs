@@ -45,6 +45,7 @@ pub(super) struct Found<'a> {
 
 /// A symbol that can be followed.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CatalogueSymbol)]
 struct Symbol<'a> {
     /// As messages name it.
     symbol: &'a str,

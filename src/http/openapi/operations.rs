@@ -69,6 +69,8 @@ pub(super) fn headers() -> [(&'static str, Header); 5] {
 
 /// What can be wrong with any query.
 const QUERY: &[Kind] = &[Kind::UnknownParameter, Kind::MalformedEncoding, Kind::UrlTooLong];
+/// What can be wrong with a key in a query.
+const QUERY_KEY: &[Kind] = &[Kind::QueryCredentialOff];
 /// What can be wrong with any body.
 const BODY: &[Kind] = &[Kind::BadBody, Kind::UnknownParameter, Kind::BodyTooSlow, Kind::BodyTooLarge];
 /// Who may not get in.
@@ -76,7 +78,6 @@ const ENTRY: &[Kind] = &[
     Kind::NoCredential,
     Kind::BadCredential,
     Kind::ExpiredCredential,
-    Kind::QueryCredentialOff,
     Kind::NotEntitled,
     Kind::TooManyBadCredentials,
 ];
@@ -121,7 +122,7 @@ fn told(route: Route) -> Told {
             parameters: asked::PRICES,
             takes_cursor: true,
             answers: vec![stream_answer()],
-            problems: vec![QUERY, ENTRY, CHOICE, LIMITS],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE, LIMITS],
             ..Told::default()
         },
         Route::PricesByBody => Told {
@@ -145,7 +146,7 @@ fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: snapshot::PARAMETERS,
             answers: vec![answer::<snapshot::Snapshot<'_>>(200, "Each symbol once, and what was rejected")],
-            problems: vec![QUERY, ENTRY, CHOICE],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE],
             ..Told::default()
         },
         Route::Candles => Told {
@@ -168,7 +169,7 @@ fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: symbols::PARAMETERS,
             answers: vec![answer::<symbols::Found<'_>>(200, "The best matches, and how many there are")],
-            problems: vec![QUERY, ENTRY, &[Kind::BadValue]],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, &[Kind::BadValue]],
             ..Told::default()
         },
         Route::Tickets => Told {
@@ -189,7 +190,7 @@ fn told(route: Route) -> Told {
             summary: "How every feed is",
             door: Some(Door::Operator),
             answers: vec![answer::<feeds::Feeds>(200, "One object for each connection")],
-            problems: vec![QUERY, ENTRY],
+            problems: vec![QUERY, QUERY_KEY, ENTRY],
             ..Told::default()
         },
         Route::Live => Told {
@@ -218,7 +219,7 @@ fn told(route: Route) -> Told {
             summary: "What is counted, for Prometheus",
             door: Some(Door::Operator),
             answers: vec![text(media_type(ops::METRICS_TYPE), "OpenMetrics")],
-            problems: vec![QUERY, ENTRY],
+            problems: vec![QUERY, QUERY_KEY, ENTRY],
             ..Told::default()
         },
         Route::OpenApi => Told {
@@ -260,6 +261,7 @@ fn file(id: &'static str, summary: &'static str) -> Told {
 
 impl Told {
     fn operation(self, server: Server<'_>) -> Operation {
+        let keys = server.asks.keys_to(self.door, self.body.is_some());
         let mut operation = OperationBuilder::new()
             .operation_id(Some(self.id))
             .tag(self.tag)
@@ -302,7 +304,6 @@ impl Told {
             operation = operation.response(status.to_string(), refusal(&kinds));
         }
         operation = operation.response("default", refusal(ANY));
-        let keys = server.asks.keys_to(self.door);
         if keys.is_empty() { operation.build() } else { operation.securities(Some(keys)).build() }
     }
 }

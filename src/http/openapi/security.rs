@@ -56,23 +56,24 @@ impl Asks {
         schemes
     }
 
-    /// What opens a door: any one of these. Nothing where it is open.
-    pub(super) fn keys_to(&self, door: Option<Door>) -> Vec<SecurityRequirement> {
+    /// What opens a door: any one of these. Nothing where it is open. Of a request with a body the query is not read.
+    pub(super) fn keys_to(&self, door: Option<Door>, has_body: bool) -> Vec<SecurityRequirement> {
         let Some(door) = door.filter(|door| self.is_on && (*door != Door::Operator || !self.operators))
         else {
             return Vec::new();
         };
-        let key = |name: &str| SecurityRequirement::new(name, [""; 0]);
         let mut keys: Vec<SecurityRequirement> = Vec::new();
         if self.anonymous && matches!(door, Door::Stream | Door::Data) {
             keys.push(SecurityRequirement::default());
         }
-        keys.extend(
-            self.schemes()
-                .iter()
-                .filter(|(name, _)| *name != TICKET_SCHEME || door == Door::Stream)
-                .map(|(name, _)| key(name)),
-        );
+        let opens = |name: &str| match name {
+            TICKET_SCHEME => door == Door::Stream,
+            QUERY => !has_body,
+            _ => true,
+        };
+        let schemes = self.schemes();
+        let names = schemes.iter().map(|(name, _)| *name).filter(|name| opens(name));
+        keys.extend(names.map(|name| SecurityRequirement::new(name, [""; 0])));
         keys
     }
 }
