@@ -8,6 +8,8 @@ pub mod cors;
 mod dashboard;
 mod feeds;
 pub mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod limits;
 pub mod link;
 mod ops;
