@@ -11,6 +11,8 @@ mod docs;
 mod events;
 mod feeds;
 pub mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod limits;
 pub mod link;
 mod list;
