@@ -68,8 +68,8 @@ function times(pen, bars, interval, middle, right, bottom, step) {
   pen.textAlign = 'center';
   for (let i = (bars.length - 1) % every; i < bars.length; i += every) {
     const x = middle(i), today = Math.floor(bars[i].time / DAY_MS);
-    if (x < 28 || x > right - 28) continue;
-    pen.fillText(interval === '1d' || (day !== null && today !== day) ? dayOf.format(bars[i].time) : timeOf.format(bars[i].time), x, bottom + FOOT / 2 + 2);
+    if (x < 28) continue;
+    pen.fillText(interval === '1d' || (day !== null && today !== day) ? dayOf.format(bars[i].time) : timeOf.format(bars[i].time), Math.min(right - 28, x), bottom + FOOT / 2 + 2);
     pen.fillRect(Math.round(x), bottom, 1, 3);
     day = today;
   }
