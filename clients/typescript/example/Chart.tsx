@@ -37,7 +37,7 @@ export function Chart({ server, symbol, instrument }: Props) {
     barsOf(server, symbol, interval, stop.signal).then(
       bars => {
         const first = series.data()[0]
-        series.setData([...bars.map(drawn).filter(bar => !first || bar.time < first.time), ...series.data()] as Drawn[])
+        series.setData([...bars.map(drawn).filter(bar => !first || bar.time < Number(first.time)), ...series.data()] as Drawn[])
         const last = bars.at(-1)
         const joined = last && live.join(drawn(last))
         if (joined) series.update(joined)

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState, type FormEvent } from 'react'
 import { compareDecimals, formatDecimal } from 'tickcast-client'
-import { usePrice } from 'tickcast-client/react'
+import { usePrice, usePrices } from 'tickcast-client/react'
 
 import type { Instrument } from './service'
 
@@ -114,9 +114,10 @@ function useMove(price: string | null | undefined): 'up' | 'down' | undefined {
   return difference > 0 ? 'up' : difference < 0 ? 'down' : undefined
 }
 
-/** How the stream is; any symbol says it. */
-export function Connection({ symbol }: { symbol: string }) {
-  const { status } = usePrice(symbol)
+/** How the stream is, and how many prices have come. */
+export function Connection({ symbols }: { symbols: string[] }) {
+  const { prices, status } = usePrices(symbols, { fields: ['price'] })
+  const priced = symbols.filter(symbol => prices[symbol]?.price).length
   const [now, setNow] = useState(Date.now())
   useEffect(() => {
     if (status.nextAttemptAt === null) return
@@ -130,6 +131,10 @@ export function Connection({ symbol }: { symbol: string }) {
       {status.state === 'live' && status.stream === 'follower' && ' over another tab'}
       {status.reason && `: ${status.reason.text}`}
       {seconds !== null && `, next attempt in ${seconds} s`}
+      <small>
+        {' '}
+        · {priced} of {symbols.length} symbols
+      </small>
     </p>
   )
 }

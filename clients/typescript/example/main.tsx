@@ -33,7 +33,7 @@ function App() {
     <>
       <header>
         <h1>Prices</h1>
-        <Connection symbol={chosen} />
+        <Connection symbols={symbols} />
       </header>
       <main>
         <WatchList {...{ symbols, chosen, catalogue, add, remove, choose: setChosen }} />

@@ -1,18 +1,21 @@
 // Runs the unit tests: bundles each file for Node, which reads no TypeScript, and hands them to its own test runner.
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const home = new URL('..', import.meta.url).pathname
-const out = mkdtempSync(join(tmpdir(), 'tickcast-client-'))
+// Where packages are found from.
+const cache = join(home, 'node_modules', '.cache')
+mkdirSync(cache, { recursive: true })
+const out = mkdtempSync(join(cache, 'test-'))
 try {
   const names = readdirSync(join(home, 'test')).filter(name => name.endsWith('.test.ts'))
   await build({
     entryPoints: names.map(name => join(home, 'test', name)),
     bundle: true,
+    packages: 'external',
     platform: 'node',
     format: 'esm',
     outdir: out,

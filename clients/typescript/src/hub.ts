@@ -82,6 +82,12 @@ export class Hub {
     return subscriber.wish.symbols.flatMap(asked => (asked === '*' ? Object.values(this.#names) : this.symbol(asked)))
   }
 
+  /** The newest of a symbol, if it has all these fields: it may be from before somebody asked for them. */
+  get(asked: string, fields: readonly string[]): AnyPrice | undefined {
+    const price = this.newest.get(this.symbol(asked))
+    return price && fields.every(field => field in price) ? price : undefined
+  }
+
   #apply(): void {
     this.#cancelApply = null
     const wish = merge([...this.#subscribers].map(subscriber => subscriber.wish))
@@ -128,9 +134,11 @@ export class Hub {
 
 const hubs = new Map<string, Hub>()
 
+const hubKey = (group: Group) => `${groupKey(group)} ${group.share}`
+
 /** The page's hub of a group. */
 export function hubOf(group: Group, platform: Platform = browser): Hub {
-  const key = `${groupKey(group)} ${group.share}`
+  const key = hubKey(group)
   let hub = hubs.get(key)
   if (!hub) {
     hub = new Hub(platform, group, () => hubs.delete(key))
@@ -138,3 +146,6 @@ export function hubOf(group: Group, platform: Platform = browser): Hub {
   }
   return hub
 }
+
+/** The same if there is one. */
+export const knownHub = (group: Group): Hub | undefined => hubs.get(hubKey(group))

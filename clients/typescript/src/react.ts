@@ -5,7 +5,7 @@ import { useMemo, useSyncExternalStore } from 'react'
 import type { DefaultField, Field, Price, Rejected } from './events.js'
 import { RefusedError, type Status } from './status.js'
 import { IDLE } from './stream.js'
-import { subscribe, type StreamOptions } from './subscribe.js'
+import { peek, subscribe, type StreamOptions } from './subscribe.js'
 
 /** What a hook takes. Functions are taken from the first render that names this stream. */
 export interface HookOptions<F extends Field = DefaultField> extends StreamOptions {
@@ -45,7 +45,13 @@ interface Snapshot<F extends Field> extends Connection {
 /** A subscription as React wants to see it: a value that is another one only when something has changed. */
 function storeOf<F extends Field>(symbols: readonly string[], options: HookOptions<F>) {
   const nothing: Snapshot<F> = { prices: {}, status: { ...IDLE, stream: 'own' }, error: null, rejected: [] }
-  let now = nothing
+  // What others show already is there at once.
+  const known = symbols.map(symbol => [symbol, peek(symbol, options)] as const)
+  let now: Snapshot<F> = {
+    ...nothing,
+    prices: Object.fromEntries(known.map(([symbol, { price }]) => [symbol, price])),
+    status: known[0]?.[1].status ?? nothing.status,
+  }
   const open = (changed: () => void) => {
     const say = (change: Partial<Snapshot<F>>) => {
       now = { ...now, ...change }
@@ -60,7 +66,7 @@ function storeOf<F extends Field>(symbols: readonly string[], options: HookOptio
       onError: error => say({ error }),
       onRejected: rejected => say({ rejected }),
     })
-    // What the page knows already is shown at once. React looks again after this.
+    // React looks again after this.
     now = { ...now, prices: read(), status: subscription.status, rejected: subscription.rejected }
     return () => subscription.close()
   }

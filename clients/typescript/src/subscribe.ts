@@ -2,7 +2,7 @@
 
 import { Delivery } from './delivery.js'
 import { DEFAULT_FIELDS, type DefaultField, type Field, type Gap, type Price, type Rejected } from './events.js'
-import { hubOf, type AnyPrice, type Hub, type Subscriber } from './hub.js'
+import { hubOf, knownHub, type AnyPrice, type Hub, type Subscriber } from './hub.js'
 import { browser } from './platform.js'
 import { RefusedError, type Status } from './status.js'
 import type { GetTicket } from './stream.js'
@@ -84,14 +84,34 @@ export function subscribe<const F extends Field = DefaultField>(
   return new Following(symbols, { ...defaults, ...defined(options) })
 }
 
+/** What the page knows already, without following anything. */
+export function peek<F extends Field>(
+  symbol: string,
+  options: Pick<SubscribeOptions<F>, 'fields'> & StreamOptions,
+): { price: Price<F> | undefined; status: Status | undefined } {
+  const all = { ...defaults, ...defined(options) }
+  // Rendered on a server: there is no page.
+  if (!browser.base()) return { price: undefined, status: undefined }
+  const hub = knownHub(groupOf(all))
+  return { price: hub?.get(symbol, all.fields ?? DEFAULT_FIELDS) as Price<F> | undefined, status: hub?.status }
+}
+
 /** So that an option that is `undefined` is one that was not given. */
 function defined<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 }
 
+function addressOf(url: string | undefined): URL {
+  try {
+    return new URL(url ?? '', browser.base())
+  } catch (cause) {
+    const found = url === undefined ? 'there is no page here to take it from' : `\`${url}\` is none`
+    throw new TypeError(`tickcast-client: \`url\` has to be an address such as https://prices.example.com: ${found}`, { cause })
+  }
+}
+
 function groupOf(options: StreamOptions): Group {
-  const base = browser.base()
-  const url = new URL(options.url ?? '', base)
+  const url = addressOf(options.url)
   url.search = url.hash = ''
   // Of the page's own address only the folder; of one that was given, all.
   if (options.url === undefined) url.pathname = url.pathname.replace(/[^/]*$/, '')
@@ -154,8 +174,7 @@ class Following<F extends Field> implements Subscription<F>, Subscriber {
   }
 
   get(symbol: string): Price<F> | undefined {
-    const price = this.#hub.newest.get(this.#hub.symbol(symbol))
-    return price && this.#isWhole(price) ? price : undefined
+    return this.#hub.get(symbol, this.#fields) as Price<F> | undefined
   }
 
   set(symbols: readonly string[]): void {
