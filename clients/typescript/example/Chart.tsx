@@ -117,7 +117,8 @@ function make(home: HTMLElement, decimals: number): { chart: IChartApi; series: 
     autoSize: true,
     layout: { background: { color: 'transparent' }, textColor: colour('--text') },
     grid: { vertLines: { color: colour('--line') }, horzLines: { color: colour('--line') } },
-    timeScale: { timeVisible: true, secondsVisible: true },
+    rightPriceScale: { borderColor: colour('--line') },
+    timeScale: { timeVisible: true, secondsVisible: true, borderColor: colour('--line') },
   })
   const series = chart.addSeries(CandlestickSeries, {
     priceFormat: { type: 'price', precision: decimals, minMove: 1 / 10 ** decimals },
