@@ -1,6 +1,6 @@
 /** What a page knows of one stream, and who in the page is told: the newest prices, the names, the subscribers. */
 
-import type { Events, Gap, Hello, Price, Rejected } from './events.js'
+import type { Events, Gap, Hello, Notice, Price, Rejected } from './events.js'
 import { browser, type Platform } from './platform.js'
 import { IDLE, type GetTicket } from './stream.js'
 import type { Status } from './status.js'
@@ -19,6 +19,7 @@ export interface Subscriber {
   wish: Wish
   tellPrice(price: AnyPrice): void
   tellGap(gap: Gap): void
+  tellNotice(notice: Notice): void
   tellStatus(status: Status): void
   /** The names are known: which symbols are whose, and what was rejected. */
   tellNames(): void
@@ -110,6 +111,8 @@ export class Hub {
       for (const subscriber of this.#subscribers) subscriber.tellNames()
     } else if (name === 'gap') {
       for (const subscriber of this.#subscribers) subscriber.tellGap(data as Gap)
+    } else if (name === 'notice') {
+      for (const subscriber of this.#subscribers) subscriber.tellNotice(data as Notice)
     }
   }
 

@@ -6,7 +6,7 @@ export type {
   Field,
   FullPrice,
   Gap,
-  Hello,
+  Notice,
   Price,
   Problem,
   Rejected,

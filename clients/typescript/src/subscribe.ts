@@ -1,7 +1,7 @@
 /** The way in: `subscribe`, its options, and what it returns. */
 
 import { Delivery } from './delivery.js'
-import { DEFAULT_FIELDS, type DefaultField, type Field, type Gap, type Price, type Rejected } from './events.js'
+import { DEFAULT_FIELDS, type DefaultField, type Field, type Gap, type Notice, type Price, type Rejected } from './events.js'
 import { hubOf, knownHub, type AnyPrice, type Hub, type Subscriber } from './hub.js'
 import { browser } from './platform.js'
 import { RefusedError, type Status } from './status.js'
@@ -53,6 +53,8 @@ export interface SubscribeOptions<F extends Field = DefaultField> extends Stream
   onRejected?: ((rejected: readonly Rejected[]) => void) | undefined
   /** Mode `ticks`: trades are missing. */
   onGap?: ((gap: Gap) => void) | undefined
+  /** What the server says about the stream: a budget that slows it down, a credential that is about to expire. */
+  onNotice?: ((notice: Notice) => void) | undefined
 }
 
 export interface Subscription<F extends Field = DefaultField> {
@@ -202,6 +204,10 @@ class Following<F extends Field> implements Subscription<F>, Subscriber {
 
   tellGap(gap: Gap): void {
     if (!gap.symbol || this.#hub.follows(this).includes(gap.symbol)) this.#call(this.options.onGap, gap)
+  }
+
+  tellNotice(notice: Notice): void {
+    this.#call(this.options.onNotice, notice)
   }
 
   tellStatus(status: Status): void {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import type { Gap } from '../src/events.js'
+import type { Gap, Notice } from '../src/events.js'
 import { Hub, type AnyPrice } from '../src/hub.js'
 import type { Status } from '../src/status.js'
 import type { Group } from '../src/wish.js'
@@ -44,6 +44,7 @@ class Page {
       wish: { symbols, fields: null, throttle: null },
       tellPrice: (price: AnyPrice) => void this.prices.push(`${price.symbol}=${(price as unknown as { price: string }).price}`),
       tellGap: (_: Gap) => undefined,
+      tellNotice: (_: Notice) => undefined,
       tellStatus: (status: Status) => void this.statuses.push(status),
       tellNames: () => undefined,
     }
