@@ -93,7 +93,7 @@ class LiveBar {
   constructor(private readonly ms: number) {}
 
   take({ price, time }: Price): Drawn | null {
-    if (!price) return null
+    if (!price || time === null) return null
     const value = Number(price)
     const begin = ((Math.floor(time / this.ms) * this.ms) / 1000) as UTCTimestamp
     if (this.#bar && this.#bar.time > begin) return null

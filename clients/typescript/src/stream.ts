@@ -7,7 +7,7 @@
  */
 
 import { backoff } from './backoff.js'
-import { EVENT_NAMES, type Bye, type Events, type Fault, type Hello, type Notice, type Problem } from './events.js'
+import { EVENT_NAMES, type Events, type Hello, type Notice, type Problem } from './events.js'
 import type { Platform, Source, Wake } from './platform.js'
 import type { Reason, Status } from './status.js'
 import { address, cursorKey, wishKey, type Group, type Wish } from './wish.js'
@@ -243,17 +243,17 @@ export class Stream {
     }
     this.listener.event(name, event.data, this.cursor.id)
     if (name === 'bye') {
-      const bye = JSON.parse(event.data) as Bye
+      const bye = JSON.parse(event.data) as Events['bye']
       this.#fail({ code: 'bye', text: `the server ended the stream: ${bye.reason}` }, bye.retry_ms)
     } else if (name === 'fault') {
-      const fault = JSON.parse(event.data) as Fault
+      const fault = JSON.parse(event.data) as Events['fault']
       this.#fail({ code: 'fault', text: `the server has no room for this stream now: ${fault.code}` }, fault.retry_ms)
     } else if (name === 'notice') {
       const notice = JSON.parse(event.data) as Notice
       // With a fresh ticket before the old one's time is over: nobody notices.
       if (notice.code === 'credential_expiring' && this.ticket()) {
         const turn = this.#turn
-        this.platform.after((this.platform.random() * (notice.in_ms ?? 0)) / 2, () => turn === this.#turn && this.#open())
+        this.platform.after((this.platform.random() * notice.in_ms) / 2, () => turn === this.#turn && this.#open())
       }
     }
   }

@@ -235,7 +235,7 @@ class Following<F extends Field> implements Subscription<F>, Subscriber {
   }
 
   #tell(prices: readonly AnyPrice[], lost: number): void {
-    if (lost) this.#call(this.options.onGap, { symbol: null, cause: 'page', missing: lost } as Gap)
+    if (lost) this.#call(this.options.onGap, { symbol: null, cause: 'page', missing: lost })
     const fresh = (this.#isEvery ? prices : prices.filter(price => this.#isNews(price))) as readonly Price<F>[]
     if (!fresh.length) return
     this.#call(this.options.onPrices, fresh)
