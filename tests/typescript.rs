@@ -83,6 +83,15 @@ fn it_compiles_strictly_and_its_own_tests_pass() {
 }
 
 #[test]
+fn its_types_are_what_the_service_says_of_itself() {
+    if package::home().is_none() {
+        return;
+    }
+    let service = serve(demo());
+    package::run("check:types", &["--", &service.url("/openapi.json")]);
+}
+
+#[test]
 fn a_page_has_its_first_prices_digit_by_digit_and_by_the_names_it_asked_for() {
     let Some((browser, site)) = page() else { return };
     let service = serve(demo());

@@ -15,7 +15,11 @@ const document = JSON.parse(/^https?:/.test(from) ? await (await fetch(from)).te
 
 // What the client reads, and what that is made of; the rest of the document may change without it.
 const ROOTS = ['EventData', 'Field', 'Problem']
+const EVENTS = ['message', 'hello', 'hb', 'gap', 'notice', 'fault', 'bye']
 const { openapi, info, components } = document
+const events = components.schemas.EventData
+events.properties = Object.fromEntries(EVENTS.map(name => [name, events.properties[name]]))
+events.required = EVENTS
 const schemas = {}
 const take = name => {
   if (schemas[name]) return
