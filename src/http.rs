@@ -15,6 +15,7 @@ mod params;
 mod prices;
 mod problem;
 mod refusal;
+mod routes;
 pub mod server;
 mod snapshot;
 pub mod sse;
@@ -35,13 +36,14 @@ use crate::catalogue::Catalogue;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::ingest::Board;
-use crate::metrics::{ByLimit, ByReason, Metrics};
+use crate::metrics::{ByLimit, ByReason, Exposition, Metrics};
 use auth::{Auth, Denied, Door, Visitor};
 use cors::Cors;
 use limits::Limits;
 use params::Params;
 use prices::Caller;
 use problem::Problem;
+pub use routes::ROUTES;
 use server::Peer;
 
 /// What every route answers with.
@@ -148,8 +150,13 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let feeds = guarded("feeds").map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
     let live = get("health/live").and(state.clone()).and(query).map(answered(ops::live));
     let ready = get("health/ready").and(state.clone()).and(query).map(answered(ops::ready));
-    let metrics =
-        guarded("metrics").map(admitted(Door::Operator, |state, _, params| ops::metrics(state, params)));
+    let metrics = guarded("metrics").map(|state, caller: Caller, query| {
+        let route = match Exposition::wanted(&caller.headers) {
+            Exposition::Text => ops::metrics,
+            Exposition::OpenMetrics => ops::open_metrics,
+        };
+        admitted(Door::Operator, route)(state, caller, query)
+    });
     let dashboard = warp::path::end().and(warp::get()).map(dashboard::page);
     let dashboard_file = warp::path!("dashboard" / String).and(warp::get()).and_then(|name: String| {
         std::future::ready(dashboard::file(&name).ok_or_else(warp::reject::not_found))

@@ -137,6 +137,17 @@ pub enum Code {
     Draining,
 }
 
+/// Every limit that metrics count: the codes of refusals, what slows streams down, and the room for connections.
+pub(crate) const NAMES: [&str; 7] = [
+    "rate_limited",
+    "too_many_streams",
+    "too_many_tickets",
+    "overloaded",
+    "draining",
+    "messages_per_second",
+    "connections",
+];
+
 impl Code {
     /// The word in messages and metrics.
     pub fn name(self) -> &'static str {

@@ -12,6 +12,7 @@ mod http2;
 mod hub;
 mod listener;
 mod outgoing;
+mod request;
 mod threads;
 mod tls;
 mod window;

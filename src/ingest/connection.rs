@@ -30,7 +30,7 @@ use crate::clock;
 use crate::config::url_without_secrets;
 use crate::consolidate::Moment;
 use crate::recording::Direction;
-pub use error::ConnectionError;
+pub use error::{ConnectionError, RECONNECT_REASONS};
 pub use order::{Means, News, Order, Report};
 
 /// Without a byte for so long we ping; after twice that the connection is dead. Every venue answers protocol pings.
