@@ -29,16 +29,16 @@ impl Collector for Usage {
             let about = "User and system CPU time spent in seconds";
             cpu.encode(encoder.encode_descriptor("process_cpu_seconds", about, None, cpu.metric_type())?)?;
         }
-        let mut gauge = |name: &str, about: &str, value: Option<i64>| -> Result<(), std::fmt::Error> {
-            let Some(value) = value else { return Ok(()) };
-            let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)
-        };
         if let Some(seconds) = started_at() {
             let gauge = ConstGauge::new(seconds);
             let (name, about) = ("process_start_time_seconds", "Start of the process since 1970 in seconds");
             gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)?;
         }
+        let mut gauge = |name: &str, about: &str, value: Option<i64>| -> Result<(), std::fmt::Error> {
+            let Some(value) = value else { return Ok(()) };
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)
+        };
         let resident = resident_bytes().and_then(|bytes| i64::try_from(bytes).ok());
         gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident)?;
         gauge("process_open_fds", "Number of open file descriptors", open_descriptors())?;
