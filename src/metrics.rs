@@ -182,6 +182,11 @@ impl Metrics {
             let labels = ByState { venue: VenueLabel(venue), state: state.name() };
             drop(self.feed_state.get_or_create(&labels));
         }
+        for reason in IGNORED {
+            drop(self.ticks_ignored.get_or_create(&ByVenueReason { venue: VenueLabel(venue), reason }));
+        }
+        drop(self.record_refused.get_or_create(&venue.into()));
+        drop(self.connection_age.get_or_create(&venue.into()));
     }
 
     /// Counts a request of a route that was answered after so long.
