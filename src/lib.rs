@@ -20,3 +20,4 @@ pub mod commands;
 pub mod config;
 pub mod metrics;
 pub mod process;
+pub mod telemetry;

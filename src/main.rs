@@ -16,11 +16,14 @@ use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
 use tickcast::process;
 use tickcast::recording;
+use tickcast::telemetry::Telemetry;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Streams stock and crypto prices to browsers over server-sent events.
 ///
@@ -122,13 +125,14 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.log_format);
+    let format = cli.log_format;
     let result = match cli.command {
-        None => serve(cli.serve),
-        Some(Command::Serve(args)) => serve(args),
-        Some(Command::Decode(args)) => run_decode(&args),
-        Some(Command::Check(args)) => run_check(&args),
-        Some(Command::Key(args)) => run_key(&args),
+        None => traced(format, || serve(cli.serve)),
+        Some(Command::Serve(args)) => traced(format, || serve(args)),
+        Some(other) => {
+            start_logging(format, None);
+            run(other)
+        }
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -140,13 +144,35 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
+/// Runs what is not the service.
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve(args),
+        Command::Decode(args) => run_decode(&args),
+        Command::Check(args) => run_check(&args),
+        Command::Key(args) => run_key(&args),
     }
+}
+
+/// Runs the service with its logs and, where the environment names a collector, its spans.
+fn traced(format: LogFormat, serve: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let telemetry = Telemetry::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
+    start_logging(format, telemetry.as_ref());
+    let result = serve();
+    if let Some(telemetry) = telemetry {
+        telemetry.end();
+    }
+    result
+}
+
+fn start_logging(format: LogFormat, telemetry: Option<&Telemetry>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).with(telemetry.map(Telemetry::layer)).init();
 }
 
 fn serve(args: Serve) -> Result<(), Failure> {

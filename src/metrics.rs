@@ -20,7 +20,7 @@ use warp::http::StatusCode;
 use crate::http::auth::{Denied, lease::LeaseEnd};
 use crate::http::limits;
 use crate::ingest::{FeedState, RECONNECT_REASONS};
-use crate::process;
+use crate::{process, telemetry};
 pub use exposition::Exposition;
 pub use labels::*;
 pub use levels::Levels;
@@ -79,8 +79,6 @@ pub struct Metrics {
     pub requests: Family<ByRequest, Counter>,
     /// From a request's head to its answer's.
     pub request_time: Histogram,
-    /// Spans of our own that no collector got.
-    pub spans_lost: Counter,
 }
 
 /// For a histogram: a span of time, not a price.
@@ -137,7 +135,6 @@ impl Default for Metrics {
             accept_errors: Counter::default(),
             requests: Family::default(),
             request_time: Histogram::new(ANSWERS),
-            spans_lost: Counter::default(),
         };
         metrics.register();
         // Shown at 0 from the start: nobody can see a rise from what is not there.
@@ -237,9 +234,8 @@ impl Metrics {
         r.register("requests", requests, self.requests.clone());
         let time = "From a request's head read to its answer's made";
         r.register_with_unit("request", time, Unit::Seconds, self.request_time.clone());
-        let spans = "Spans for OpenTelemetry that no collector got";
-        r.register("spans_lost", spans, self.spans_lost.clone());
         registry.register_collector(Box::new(process::Usage));
+        registry.register_collector(Box::new(telemetry::Losses));
         self.registry = registry;
     }
 }

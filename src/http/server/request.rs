@@ -39,7 +39,8 @@ impl Asked {
         let took = self.at.elapsed();
         metrics.answered(self.route, status, took);
         self.span.record("status", status.as_u16());
-        debug!(parent: &self.span, took_us = took.as_micros(), "request answered");
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.span.in_scope(|| debug!(took_us, "request answered"));
     }
 }
 
