@@ -115,10 +115,13 @@ impl Program {
     }
 }
 
+/// A span with its resource.
+type Sent = (Vec<KeyValue>, Span);
+
 /// A collector: takes OTLP over HTTP and keeps the spans.
 #[derive(Clone, Default)]
 struct Collector {
-    spans: Arc<Mutex<Vec<(Vec<KeyValue>, Span)>>>,
+    spans: Arc<Mutex<Vec<Sent>>>,
     heads: Arc<Mutex<String>>,
 }
 
@@ -167,7 +170,7 @@ impl Collector {
     }
 
     /// Waits for a span of this name.
-    async fn span(&self, name: &str) -> (Vec<KeyValue>, Span) {
+    async fn span(&self, name: &str) -> Sent {
         soon(name, async {
             loop {
                 let found = self.spans.lock().unwrap().iter().find(|(_, span)| span.name == name).cloned();
@@ -230,7 +233,7 @@ async fn a_collector_gets_the_spans_of_connections_requests_and_feeds_and_nobody
     assert!(program.stop().await.success());
     let spans = collector.spans.lock().unwrap();
     for (_, request) in spans.iter().filter(|(_, span)| span.name.starts_with("GET ")) {
-        let is_parent = |(_, span): &&(Vec<KeyValue>, Span)| span.span_id == request.parent_span_id;
+        let is_parent = |(_, span): &&Sent| span.span_id == request.parent_span_id;
         let parent = spans.iter().find(is_parent).unwrap_or_else(|| panic!("no parent of {request:?}"));
         assert_eq!((parent.1.name.as_str(), &parent.1.trace_id), ("connection", &request.trace_id));
     }
