@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sd_notify::NotifyState;
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
 use tickcast::commands::{check, decode, key};
@@ -203,6 +204,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
             env!("CARGO_PKG_VERSION"),
             url(address, config.http.tls.is_some())
         );
+        tell_systemd(NotifyState::Ready);
         // On a worker: from this thread each accepted connection would have to be passed to one.
         let mut app = JoinSet::new();
         app.spawn(app::run(config, drive, listener, stop));
@@ -239,7 +241,15 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tell_systemd(NotifyState::Stopping);
     })
+}
+
+/// Under systemd (`Type=notify`) it waits for this; anywhere else nobody asked.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "systemd could not be told how we are");
+    }
 }
 
 /// The config of a replay: the one given, or one of the instruments that the recording speaks of.
