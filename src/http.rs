@@ -10,6 +10,7 @@ mod feeds;
 pub mod framing;
 pub mod limits;
 pub mod link;
+mod list;
 mod ops;
 mod params;
 mod prices;
@@ -27,6 +28,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
@@ -78,7 +80,8 @@ pub struct State {
 }
 
 impl State {
-    fn catalogue(&self) -> &Catalogue {
+    /// The symbols of now.
+    fn catalogue(&self) -> Guard<Arc<Catalogue>> {
         self.fanout.latest().catalogue()
     }
 
@@ -87,18 +90,21 @@ impl State {
         self.metrics.limited.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// Counts a request that is not let in, and says why.
-    fn denied(&self, denied: &Denied) -> Problem {
+    /// Counts a request that is not let in.
+    fn denied(&self, denied: &Denied) {
         let reason = denied.reason();
         self.metrics.denied.get_or_create(&ByReason { reason }).inc();
+        if let Denied::Later(refusal) = denied {
+            self.limited(refusal.code.name());
+        }
         tracing::debug!(reason, "request not let in");
-        denied.problem()
     }
 
     /// Finds out who asks, and takes his credential out of the parameters.
-    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Problem> {
+    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Denied> {
         let address = self.auth.address(caller.peer.0.ip(), &caller.headers);
-        self.auth.admit(door, address, &caller.headers, params).map_err(|denied| self.denied(&denied))
+        let admitted = self.auth.admit(door, address, &caller.headers, params);
+        admitted.inspect_err(|denied| self.denied(denied))
     }
 }
 
@@ -114,9 +120,17 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let query = query();
 
     let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| {
+        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe: bool| {
             let answer = query.and_then(|mut params| {
-                let visitor = state.admit(Door::Stream, &caller, &mut params)?;
+                let visitor = match state.admit(Door::Stream, &caller, &mut params) {
+                    Ok(visitor) => visitor,
+                    Err(Denied::Later(refusal))
+                        if !probe && !refusal::reads_status(&caller.headers, &params) =>
+                    {
+                        return Ok(refusal::in_stream(&refusal));
+                    }
+                    Err(denied) => return Err(denied.into()),
+                };
                 Ok(if probe {
                     prices::probe(&state, &visitor, &params)
                 } else {
@@ -131,8 +145,9 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
             |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| {
                 // A credential in a body is none: it stands in a header, where nobody keeps it.
                 let visitor = state.admit(Door::Data, &caller, &mut Params::default());
-                let answer =
-                    visitor.and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
+                let answer = visitor
+                    .map_err(Problem::from)
+                    .and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
                 answer.unwrap_or_else(|problem| problem.answer())
             },
         );

@@ -19,6 +19,7 @@ use warp::http::StatusCode;
 
 use crate::http::auth::{Denied, lease::LeaseEnd};
 use crate::http::limits;
+use crate::http::server::BadHeader;
 use crate::ingest::{FeedState, RECONNECT_REASONS};
 use crate::{process, telemetry};
 pub use exposition::Exposition;
@@ -75,6 +76,8 @@ pub struct Metrics {
     pub connections_open: Gauge,
     /// Connections that could not be accepted.
     pub accept_errors: Counter,
+    /// Connections of proxies closed for want of a good PROXY header, by reason.
+    pub proxy_headers_refused: Family<ByReason, Counter>,
     /// Requests by route and status, a stream's opening among them.
     pub requests: Family<ByRequest, Counter>,
     /// From a request's head to its answer's.
@@ -133,6 +136,7 @@ impl Default for Metrics {
             denied: Family::default(),
             connections_open: Gauge::default(),
             accept_errors: Counter::default(),
+            proxy_headers_refused: Family::default(),
             requests: Family::default(),
             request_time: Histogram::new(ANSWERS),
         };
@@ -146,6 +150,9 @@ impl Default for Metrics {
         }
         for reason in Denied::REASONS {
             drop(metrics.denied.get_or_create(&ByReason { reason }));
+        }
+        for reason in BadHeader::REASONS {
+            drop(metrics.proxy_headers_refused.get_or_create(&ByReason { reason }));
         }
         metrics
     }
@@ -230,6 +237,8 @@ impl Metrics {
         let open = "Connections of clients open now, streams among them";
         r.register("connections_open", open, self.connections_open.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
+        let refused = "Connections of trusted proxies closed for want of a good PROXY header, by reason";
+        r.register("proxy_headers_refused", refused, self.proxy_headers_refused.clone());
         let requests = "Requests answered, by route and class of status; streams that were opened among them";
         r.register("requests", requests, self.requests.clone());
         let time = "From a request's head read to its answer's made";

@@ -1,6 +1,7 @@
 //! Mode `ticks`: every trade in order, out of the histories that the store keeps. A stream has no queue of its own: one
 //! that is slow or away reads on where it was, and is told what is no longer there.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -25,7 +26,16 @@ pub(super) struct Ticks {
     /// The client asked to resume from where we cannot.
     unknown_cursor: bool,
     latest: Latest,
-    followed: Box<[SymbolId]>,
+    followed: Vec<Followed>,
+    /// Trades kept of a symbol that nobody has followed yet.
+    history: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    id: SymbolId,
+    /// What came up to this version is not its client's: it did not follow the symbol yet.
+    begin: u64,
 }
 
 /// The data of a `gap` event.
@@ -71,7 +81,21 @@ impl Ticks {
             From::Version(version) => (version, false),
             From::Unknown => (now, true),
         };
-        Self { through, unknown_cursor, latest, followed: symbols.into() }
+        let followed = symbols.iter().map(|&id| Followed { id, begin: 0 }).collect();
+        Self { through, unknown_cursor, latest, followed, history }
+    }
+
+    /// Follows other symbols from now on.
+    pub(super) fn follow(&mut self, symbols: &[SymbolId]) {
+        let mut before: HashMap<_, _> =
+            self.followed.drain(..).map(|followed| (followed.id, followed)).collect();
+        for &id in symbols {
+            let followed = before
+                .remove(&id)
+                .unwrap_or_else(|| Followed { id, begin: self.latest.follow_trades(id, self.history) });
+            self.followed.push(followed);
+        }
+        before.into_keys().for_each(|id| self.latest.unfollow_trades(id));
     }
 
     pub(super) fn through(&self) -> u64 {
@@ -79,7 +103,8 @@ impl Ticks {
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        self.unknown_cursor || self.followed.iter().any(|&id| self.latest.version(id) > self.through)
+        self.unknown_cursor
+            || self.followed.iter().any(|followed| self.latest.version(followed.id) > self.through)
     }
 
     /// Takes what is to be sent now, and whether there is more.
@@ -90,11 +115,11 @@ impl Ticks {
         if std::mem::take(&mut self.unknown_cursor) {
             self.gap(&mut out, fanout, None, Cause::UnknownCursor, None, self.through);
         }
-        for &id in &self.followed {
+        for &Followed { id, begin } in &self.followed {
             if self.latest.version(id) <= self.through {
                 continue;
             }
-            let past = self.latest.trades(id, self.through, through, ENTRIES_MAX);
+            let past = self.latest.trades(id, self.through.max(begin), through, ENTRIES_MAX);
             if let Some(lost_through) = past.lost_through {
                 self.gap(&mut out, fanout, Some(id), Cause::Overflow, Some(self.through), lost_through);
             }
@@ -120,9 +145,9 @@ impl Ticks {
                     out.extend_from_slice(&message(fanout, *id, choice, print));
                 }
                 HistoryEntry::Missed { version, missed: Missed { venue, trades } } => {
-                    let name = Some(&*fanout.latest.catalogue().entry(*id).symbol);
+                    let catalogue = fanout.latest.catalogue();
                     let gap = Gap {
-                        symbol: name,
+                        symbol: Some(&catalogue.entry(*id).symbol),
                         cause: Cause::Feed,
                         after: None,
                         through: fanout.at(*version).to_string(),
@@ -151,7 +176,8 @@ impl Ticks {
         after: Option<u64>,
         through: u64,
     ) {
-        let symbol = id.map(|id| &*self.latest.catalogue().entry(id).symbol);
+        let catalogue = self.latest.catalogue();
+        let symbol = id.map(|id| &*catalogue.entry(id).symbol);
         let after = after.map(|version| fanout.at(version).to_string());
         let through = fanout.at(through).to_string();
         let gap = Gap { symbol, cause, after, through, venue: None, missing: None };
@@ -170,7 +196,7 @@ impl fmt::Debug for Ticks {
 
 impl Drop for Ticks {
     fn drop(&mut self) {
-        self.followed.iter().for_each(|&id| self.latest.unfollow_trades(id));
+        self.followed.iter().for_each(|followed| self.latest.unfollow_trades(followed.id));
     }
 }
 
@@ -188,7 +214,8 @@ pub enum From {
 fn message(fanout: &Fanout, id: SymbolId, choice: &Choice, print: &Print) -> Bytes {
     print.message(choice.fields, |print| {
         let mut out = BytesMut::with_capacity(256);
-        let entry = fanout.latest.catalogue().entry(id);
+        let catalogue = fanout.latest.catalogue();
+        let entry = catalogue.entry(id);
         sse::price_data(&mut out, |out| {
             fields::write_json(out, choice.fields, entry, &print.ticker, print.version, clock::wall());
         });

@@ -12,6 +12,7 @@ use super::auth::Visitor;
 use super::params::{Params, near};
 use super::problem::{Problem, echo};
 use crate::catalogue::{Catalogue, SymbolId};
+use crate::config::NAME_MAX;
 use crate::fanout::MinChange;
 use crate::fields::{Field, FieldSet, UnknownField};
 
@@ -47,6 +48,12 @@ pub(super) struct Asked {
     /// Each name as it was asked for, and what it means.
     pub(super) names: Vec<(String, SymbolId)>,
     pub(super) rejected: Vec<Rejected>,
+    /// `*` was asked for.
+    pub(super) all: bool,
+    /// Names that no symbol has, and that one could have.
+    pub(super) unknown: Vec<Box<str>>,
+    /// [`Latest::revision`](crate::latest::Latest::revision) of the catalogue that answered, or of one before it.
+    pub(super) revision: u64,
     pub(super) throttle: Duration,
     pub(super) min_change: Option<MinChange>,
     pub(super) fields: FieldSet,
@@ -80,11 +87,15 @@ impl Asked {
         let fields = fields(params)?;
         // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
         let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
+        let revision = state.fanout.latest().revision();
         let chosen = Chosen::read(state, visitor, params)?;
         Ok(Self {
             symbols: chosen.symbols,
             names: chosen.names,
             rejected: chosen.rejected,
+            all: chosen.all,
+            unknown: chosen.unknown,
+            revision,
             throttle: if every_trade {
                 Duration::ZERO
             } else {
@@ -147,6 +158,10 @@ pub(super) struct Chosen {
     pub(super) symbols: Vec<SymbolId>,
     pub(super) names: Vec<(String, SymbolId)>,
     pub(super) rejected: Vec<Rejected>,
+    /// `*` was asked for.
+    pub(super) all: bool,
+    /// Names that no symbol has, and that one could have.
+    pub(super) unknown: Vec<Box<str>>,
 }
 
 impl Chosen {
@@ -165,15 +180,21 @@ impl Chosen {
         }
         let most = visitor.terms.symbols_max;
         // All that there is for this client: the rest it did not ask for by name.
-        let allowed = || catalogue.ids().filter(|id| visitor.may_follow(*id));
+        let allowed = || catalogue.ids().filter(|id| visitor.may_follow(&catalogue, *id));
         let all = if asked.contains(&"*") { allowed().count() } else { 0 };
         // Before any is looked up: a list of any length costs nothing.
         if asked.len().max(all) > most {
             return Err(too_many(asked.len().max(all), most));
         }
-        let mut chosen = Self { symbols: Vec::new(), names: Vec::new(), rejected: Vec::new() };
+        let mut chosen = Self {
+            symbols: Vec::new(),
+            names: Vec::new(),
+            rejected: Vec::new(),
+            all: asked.contains(&"*"),
+            unknown: Vec::new(),
+        };
         let mut seen = (HashSet::new(), HashSet::new());
-        if asked.contains(&"*") {
+        if chosen.all {
             asked.retain(|name| *name != "*");
             asked.push("*");
         }
@@ -183,13 +204,13 @@ impl Chosen {
                     chosen.follow(&catalogue.entry(id).symbol, id, &mut seen);
                 }
             } else if let Some(id) = catalogue.find(name) {
-                if visitor.may_follow(id) {
+                if visitor.may_follow(&catalogue, id) {
                     chosen.follow(name, id, &mut seen);
                 } else {
                     chosen.withhold(name);
                 }
             } else {
-                chosen.reject(catalogue, name);
+                chosen.reject(&catalogue, name);
             }
         }
         chosen.check(params.switch("strict")?)?;
@@ -211,6 +232,9 @@ impl Chosen {
     }
 
     fn reject(&mut self, catalogue: &Catalogue, name: &str) {
+        if name.len() <= NAME_MAX {
+            self.unknown.push(name.into());
+        }
         // Near misses cost a comparison with the whole catalogue.
         let near = if self.rejected.len() < SUGGESTED_MAX { catalogue.suggestions(name) } else { Vec::new() };
         let suggestions = near.into_iter().map(str::to_owned).collect();

@@ -14,6 +14,7 @@ use super::asked::{Asked, Rejected};
 use super::auth::Visitor;
 use super::client;
 use super::limits::{Slot, draining, jittered};
+use super::list::List;
 use super::params::Params;
 use super::server::{Handover, Peer};
 use super::sse::{self, EventName};
@@ -57,7 +58,8 @@ pub(super) fn open(
         }
     };
     if let Err(denied) = state.auth.use_ticket(visitor) {
-        return state.denied(&denied).answer();
+        state.denied(&denied);
+        return denied.problem().answer();
     }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
@@ -98,7 +100,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     });
     let allowance = visitor.terms.allowance;
     let hello = Hello {
-        symbols: Names { names: &asked.names, catalogue: state.catalogue() },
+        symbols: Names { names: &asked.names, catalogue: &state.catalogue() },
         rejected: &asked.rejected,
         throttle_ms: millis(asked.throttle),
         fields: asked.fields.iter().map(Field::name).collect(),
@@ -109,6 +111,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
             streams_per_client: allowance.streams_per_client,
             opens_per_minute: allowance.opens_per_minute,
             messages_per_second: allowance.messages_per_second,
+            bytes_per_second: allowance.bytes_per_second,
             symbols_max: visitor.terms.symbols_max,
         },
         plan: visitor.terms.name.as_deref(),
@@ -120,7 +123,8 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
     sse::event(&mut opening, EventName::Hello, &hello, Some(state.fanout.at(place.position())));
     let opening = opening.freeze();
-    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, Arc::clone(&state.metrics));
+    let list = List::new(visitor, asked);
+    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, list, Arc::clone(&state.metrics));
     let mut answer = Answer::default();
     stream_headers(answer.headers_mut());
     answer.extensions_mut().insert(Handover::new(stream));
@@ -158,6 +162,7 @@ struct Allowed {
     streams_per_client: u32,
     opens_per_minute: u32,
     messages_per_second: Option<u32>,
+    bytes_per_second: Option<u32>,
     symbols_max: usize,
 }
 

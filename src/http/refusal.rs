@@ -9,6 +9,7 @@ use warp::http::{HeaderMap, HeaderName, StatusCode};
 
 use super::Answer;
 use super::limits::{Code, Refusal, Scope};
+use super::params::Params;
 use super::prices::stream_headers;
 use super::problem::Problem;
 use super::sse::{self, EventName};
@@ -21,6 +22,12 @@ pub(super) fn is_event_source(headers: &HeaderMap) -> bool {
     let only =
         accepted.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"text/event-stream"));
     only && accepted.next().is_none() && !headers.contains_key(AUTHORIZATION)
+}
+
+/// Whether who asks can read a status, or says that he can. Only for what the parameters say of that: they are not checked
+/// yet.
+pub(super) fn reads_status(headers: &HeaderMap, params: &Params) -> bool {
+    params.all("errors").any(|errors| errors == "status") || !is_event_source(headers)
 }
 
 /// A refusal that an EventSource understands: a stream that says when to come back, and ends.
@@ -38,9 +45,17 @@ pub(super) fn in_stream(refusal: &Refusal) -> Answer {
     answer
 }
 
+/// A refusal that everybody else understands.
 pub(super) fn by_status(refusal: &Refusal) -> Answer {
+    problem(refusal).answer()
+}
+
+/// A refusal as a problem document, with when to come back.
+pub(super) fn problem(refusal: &Refusal) -> Problem {
     let status = match refusal.code {
-        Code::RateLimited | Code::TooManyStreams | Code::TooManyTickets => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::TooManyStreams | Code::TooManyTickets | Code::TooManyBadCredentials => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::Overloaded | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
     // Whole seconds, never 0: a client that waits for nothing comes back at once.
@@ -51,6 +66,11 @@ pub(super) fn by_status(refusal: &Refusal) -> Answer {
         Code::TooManyTickets => {
             ("too-many-tickets", "Too many tickets are not used up", Some(("tickets", Some(30))))
         }
+        Code::TooManyBadCredentials => (
+            "too-many-bad-credentials",
+            "Too many credentials that nobody has came from this address",
+            Some(("credentials", Some(60))),
+        ),
         Code::Overloaded => ("overloaded", "The server has no room for another stream", None),
         Code::Draining => ("draining", "The server is about to stop", None),
     };
@@ -72,5 +92,5 @@ pub(super) fn by_status(refusal: &Refusal) -> Answer {
             .with_header(HeaderName::from_static("ratelimit-policy"), &quota)
             .with_header(HeaderName::from_static("ratelimit"), &format!("\"{name}\";r=0;t={seconds}"));
     }
-    problem.answer()
+    problem
 }

@@ -12,6 +12,7 @@ mod http2;
 mod hub;
 mod listener;
 mod outgoing;
+mod proxied;
 mod request;
 mod threads;
 mod tls;
@@ -27,6 +28,7 @@ pub use connection::Peer;
 pub(crate) use listener::BACKLOG;
 pub use listener::bind;
 pub(super) use outgoing::Handover;
+pub(crate) use proxied::BadHeader;
 pub use tls::{Tls, TlsError};
 
 use super::State;

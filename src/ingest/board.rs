@@ -151,8 +151,9 @@ impl Board {
 
     /// Adds a feed that follows so many instruments at an address that holds no secret.
     pub fn add(&self, venue: Venue, url: String, wanted: usize) -> Feed {
-        let others = lock(&self.feeds).iter().filter(|feed| feed.venue == venue).count();
-        self.numbered(venue, u32::try_from(others + 1).unwrap_or(u32::MAX), url, wanted)
+        let others =
+            lock(&self.feeds).iter().filter(|feed| feed.venue == venue).map(|feed| feed.connection).max();
+        self.numbered(venue, others.unwrap_or(0).saturating_add(1), url, wanted)
     }
 
     /// Adds the connection that is to replace another: it has that one's number, and both are shown until the
@@ -174,6 +175,20 @@ impl Board {
             inner.counts
         };
         successor.lock().counts.add(old);
+    }
+
+    /// Takes away a connection that nothing replaces, or all of a venue that is followed no more.
+    pub fn take_down(&self, is_over: impl Fn(&Feed) -> bool) {
+        lock(&self.feeds).retain(|feed| {
+            let over = is_over(feed);
+            if over {
+                let mut inner = feed.lock();
+                if !std::mem::replace(&mut inner.is_removed, true) {
+                    feed.gauge(inner.state).dec();
+                }
+            }
+            !over
+        });
     }
 
     fn numbered(&self, venue: Venue, connection: u32, url: String, wanted: usize) -> Feed {
@@ -278,7 +293,7 @@ impl Feed {
     }
 
     /// Which connection of its venue it is, from 1.
-    pub(super) fn connection(&self) -> u32 {
+    pub fn connection(&self) -> u32 {
         self.connection
     }
 
@@ -309,10 +324,15 @@ impl Feed {
         change(&mut self.lock().counts);
     }
 
-    /// Everything wanted is there without asking: the simulator's instruments.
-    pub fn all_acknowledged(&self) {
+    /// So many instruments are wanted, and there without asking: the simulator's.
+    pub(super) fn simulates(&self, instruments: usize) {
         let mut inner = self.lock();
-        inner.acknowledged = inner.wanted;
+        (inner.wanted, inner.acknowledged) = (instruments, instruments);
+    }
+
+    /// So many instruments are wanted from now on.
+    pub(super) fn want(&self, wanted: usize) {
+        self.lock().wanted = wanted;
     }
 
     /// One more instrument was accepted.

@@ -5,6 +5,7 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use tickcast_feeds::Venue;
 
 use crate::http::auth::{Denied, lease::LeaseEnd};
+use crate::http::server::BadHeader;
 use crate::http::{ROUTES, limits};
 use crate::ingest::{FeedState, RECONNECT_REASONS};
 use crate::ticker::Status;
@@ -27,7 +28,9 @@ pub fn closed_set(label: &str) -> Option<Vec<&'static str>> {
         "kind" => KINDS.to_vec(),
         "state" => FeedState::ALL.into_iter().map(FeedState::name).chain(INSTRUMENTS).collect(),
         "reason" => {
-            [&STREAM_ENDS[..], &LeaseEnd::REASONS, &Denied::REASONS, &RECONNECT_REASONS, &IGNORED].concat()
+            let ours: [&[_]; 4] = [&STREAM_ENDS, &LeaseEnd::REASONS, &Denied::REASONS, &BadHeader::REASONS];
+            let venues: [&[_]; 2] = [&RECONNECT_REASONS, &IGNORED];
+            ours.concat().into_iter().chain(venues.concat()).collect()
         }
         "limit" => limits::NAMES.to_vec(),
         "route" => ROUTES.to_vec(),

@@ -3,7 +3,9 @@
 use warp::http::StatusCode;
 use warp::http::header::WWW_AUTHENTICATE;
 
+use crate::http::limits::Refusal;
 use crate::http::problem::{Problem, echo};
+use crate::http::refusal;
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) enum Denied {
     NoSuchPlan(String),
     /// Its plan is none of an operator's.
     NoOperator,
+    /// Its address has shown too many that nobody has: whether this one is good is not told now.
+    Later(Refusal),
 }
 
 const SHOW: &str =
@@ -49,12 +53,13 @@ impl Denied {
             Self::Ticket | Self::TicketOrigin | Self::NoTicketHere => "ticket",
             Self::QueryIsOff => "query",
             Self::NoSuchPlan(_) | Self::NoOperator => "plan",
+            Self::Later(_) => "too_often",
         }
     }
 
     /// All words of [`reason`](Self::reason).
-    pub(crate) const REASONS: [&'static str; 8] =
-        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan"];
+    pub(crate) const REASONS: [&'static str; 9] =
+        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan", "too_often"];
 
     /// As the client is told.
     pub(crate) fn problem(&self) -> Problem {
@@ -97,6 +102,7 @@ impl Denied {
                 "not-entitled",
                 format!("the credential names the plan `{}`, which this server does not have", echo(plan)),
             ),
+            Self::Later(refusal) => refusal::problem(refusal),
             Self::NoOperator => {
                 forbidden("not-entitled", "this route is for operators: a plan with `operator = true`".to_owned())
             }
@@ -106,4 +112,10 @@ impl Denied {
 
 fn forbidden(kind: &'static str, detail: String) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, kind, "The credential is good, but not for this", detail)
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        denied.problem()
+    }
 }

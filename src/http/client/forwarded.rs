@@ -21,6 +21,8 @@ pub(super) fn hops(kind: Forwarded, values: &[&[u8]]) -> Vec<Option<IpAddr>> {
                 true
             }
             Forwarded::Standard => elements(text, &mut hops),
+            // It is no header.
+            Forwarded::ProxyProtocol => false,
         });
         if !read {
             hops.truncate(before);

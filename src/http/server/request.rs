@@ -44,12 +44,20 @@ impl Asked {
     }
 }
 
-/// The span of a connection: its number in this process, and the network that its peer is in. The whole address is
-/// somebody's, and spans go to other machines.
-pub(super) fn connection_span(peer: SocketAddr) -> Span {
+/// The span of a connection: its number in this process, and, once that is known, the network that its client is in. The
+/// whole address is somebody's, and spans go to other machines.
+pub(super) fn connection_span() -> Span {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
     let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
-    debug_span!("connection", connection, network = %network(peer.ip()))
+    debug_span!("connection", connection, network = field::Empty)
+}
+
+/// Says in the connection's span where its client is.
+pub(super) fn note_client(client: SocketAddr) {
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.record("network", field::display(network(client.ip())));
+    }
 }
 
 /// The network of an address: /24, or /48 of IPv6.
