@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use bar::Bar;
-pub use keeping::Keeping;
+pub use keeping::{CORRECTIONS, Keeping};
 pub use message::{Candle, CandleEvent};
 pub use periods::Alignment;
 pub use series::{News, Seen};

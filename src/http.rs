@@ -45,14 +45,14 @@ use crate::catalogue::Catalogue;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::ingest::Board;
-use crate::metrics::{ByLimit, ByReason, Metrics};
+use crate::metrics::{ByLimit, ByReason, Exposition, Metrics};
 use auth::{Auth, Denied, Door, Visitor};
 use cors::Cors;
 use limits::Limits;
 use params::Params;
 use prices::Caller;
 use problem::{Kind, Problem};
-use route::Route;
+pub use route::Route;
 use server::Peer;
 
 /// What every route answers with.
@@ -173,8 +173,13 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         guarded(Route::Feeds).map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
     let live = get(Route::Live).and(state.clone()).and(query).map(answered(ops::live));
     let ready = get(Route::Ready).and(state.clone()).and(query).map(answered(ops::ready));
-    let metrics =
-        guarded(Route::Metrics).map(admitted(Door::Operator, |state, _, params| ops::metrics(state, params)));
+    let metrics = guarded(Route::Metrics).map(|state, caller: Caller, query| {
+        let route = match Exposition::wanted(&caller.headers) {
+            Exposition::Text => ops::metrics,
+            Exposition::OpenMetrics => ops::open_metrics,
+        };
+        admitted(Door::Operator, route)(state, caller, query)
+    });
     let openapi = get(Route::OpenApi).and(state.clone()).and(query).map(answered(openapi::get));
     let file = |route: Route, find: fn(&str) -> Option<Answer>| {
         route

@@ -23,3 +23,4 @@ mod growing;
 pub mod metrics;
 pub mod process;
 mod schema;
+pub mod telemetry;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sd_notify::NotifyState;
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
 use tickcast::commands::watch::{self, WatchError};
@@ -18,13 +19,16 @@ use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
 use tickcast::process;
 use tickcast::recording;
+use tickcast::telemetry::Telemetry;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Streams stock and crypto prices to browsers over server-sent events.
 ///
@@ -154,17 +158,16 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The table would be written over; what matters is told in it, or on a line.
-    let level = if matches!(cli.command, Some(Command::Watch(_))) { "off" } else { "info" };
-    start_logging(cli.log_format, level);
+    let format = cli.log_format;
     let result = match cli.command {
-        None => serve(cli.serve),
-        Some(Command::Serve(args)) => serve(args),
-        Some(Command::Decode(args)) => run_decode(&args),
-        Some(Command::Check(args)) => run_check(&args),
-        Some(Command::Openapi(args)) => run_openapi(&args),
-        Some(Command::Key(args)) => run_key(&args),
-        Some(Command::Watch(args)) => run_watch(args),
+        None => traced(format, || serve(cli.serve)),
+        Some(Command::Serve(args)) => traced(format, || serve(args)),
+        Some(other) => {
+            // The table of `watch` would be written over; what matters is told in it, or on a line.
+            let level = if matches!(other, Command::Watch(_)) { "off" } else { "info" };
+            start_logging(format, level, None);
+            run(other)
+        }
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -176,13 +179,37 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
+/// Runs what is not the service.
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve(args),
+        Command::Decode(args) => run_decode(&args),
+        Command::Check(args) => run_check(&args),
+        Command::Openapi(args) => run_openapi(&args),
+        Command::Key(args) => run_key(&args),
+        Command::Watch(args) => run_watch(args),
     }
+}
+
+/// Runs the service with its logs and, where the environment names a collector, its spans.
+fn traced(format: LogFormat, serve: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let telemetry = Telemetry::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
+    start_logging(format, "info", telemetry.as_ref());
+    let result = serve();
+    if let Some(telemetry) = telemetry {
+        telemetry.end();
+    }
+    result
+}
+
+fn start_logging(format: LogFormat, level: &str, telemetry: Option<&Telemetry>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).with(telemetry.map(Telemetry::layer)).init();
 }
 
 fn serve(args: Serve) -> Result<(), Failure> {
@@ -217,6 +244,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
             env!("CARGO_PKG_VERSION"),
             url(address, config.http.tls.is_some())
         );
+        tell_systemd(NotifyState::Ready);
         // On a worker: from this thread each accepted connection would have to be passed to one.
         let mut app = JoinSet::new();
         app.spawn(app::run(config, drive, listener, reloads, stop));
@@ -281,7 +309,15 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tell_systemd(NotifyState::Stopping);
     })
+}
+
+/// Under systemd (`Type=notify`) it waits for this; anywhere else nobody asked.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "systemd could not be told how we are");
+    }
 }
 
 /// The config of a replay: the one given, or one of the instruments that the recording speaks of.

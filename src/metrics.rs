@@ -1,19 +1,30 @@
 //! Every counter and gauge, with its help text, in one place. Labels come from closed sets (venue, reason,
 //! kind), never from a symbol or a client.
 
-use std::sync::atomic::AtomicU64;
+mod exposition;
+mod labels;
+mod levels;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tickcast_feeds::{UnixNanos, Venue};
+use warp::http::StatusCode;
 
-use crate::http::auth::Denied;
+use crate::http::auth::{Denied, lease::LeaseEnd};
+use crate::http::limits;
 use crate::http::server::BadHeader;
-use crate::process;
+use crate::ingest::{FeedState, RECONNECT_REASONS};
+use crate::{process, telemetry};
+pub use exposition::Exposition;
+pub use labels::*;
+pub use levels::Levels;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -73,77 +84,10 @@ pub struct Metrics {
     pub accept_errors: Counter,
     /// Connections of proxies closed for want of a good PROXY header, by reason.
     pub proxy_headers_refused: Family<ByReason, Counter>,
-}
-
-/// A venue.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByVenue {
-    /// Which.
-    pub venue: VenueLabel,
-}
-
-/// A venue and a kind of tick.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByKind {
-    /// Which venue.
-    pub venue: VenueLabel,
-    /// `trade`, `quote`, `ticker` or `status`.
-    pub kind: &'static str,
-}
-
-/// A venue and a reason.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByVenueReason {
-    /// Which venue.
-    pub venue: VenueLabel,
-    /// Why.
-    pub reason: &'static str,
-}
-
-/// A venue and a state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByState {
-    /// Which venue.
-    pub venue: VenueLabel,
-    /// Which state.
-    pub state: &'static str,
-}
-
-/// A reason.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByReason {
-    /// Why.
-    pub reason: &'static str,
-}
-
-/// An interval of bars.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByInterval {
-    /// Which.
-    pub interval: &'static str,
-}
-
-/// A limit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByLimit {
-    /// Which.
-    pub limit: &'static str,
-}
-
-/// A venue as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VenueLabel(pub Venue);
-
-impl EncodeLabelValue for VenueLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.0.name().encode(encoder)
-    }
-}
-
-impl From<Venue> for ByVenue {
-    fn from(venue: Venue) -> Self {
-        Self { venue: VenueLabel(venue) }
-    }
+    /// Requests by route and status, a stream's opening among them.
+    pub requests: Family<ByRequest, Counter>,
+    /// From a request's head to its answer's.
+    pub request_time: Histogram,
 }
 
 /// For a histogram: a span of time, not a price.
@@ -152,9 +96,9 @@ pub fn in_seconds(span: UnixNanos) -> f64 {
     span.0 as f64 / 1e9
 }
 
-/// From half a millisecond to a minute.
-const SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+/// From half a millisecond to a minute: a publish delay has a throttle in it, and a feed's lag two clocks.
+const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
@@ -166,6 +110,10 @@ const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 600.0, 3600.0, 7200.0, 21_600.0
 fn ages() -> Histogram {
     Histogram::new(AGES)
 }
+
+/// From 50 microseconds, which most answers take less than, to the ten seconds that a body may take.
+const ANSWERS: [f64; 12] =
+    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -198,22 +146,15 @@ impl Default for Metrics {
             connections_open: Gauge::default(),
             accept_errors: Counter::default(),
             proxy_headers_refused: Family::default(),
+            requests: Family::default(),
+            request_time: Histogram::new(ANSWERS),
         };
         metrics.register();
         // Shown at 0 from the start: nobody can see a rise from what is not there.
-        let credential = ["credential_expired", "credential_revoked", "credential_changed"];
-        for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
+        for reason in STREAM_ENDS.into_iter().chain(LeaseEnd::REASONS) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        let refusals = [
-            "rate_limited",
-            "too_many_streams",
-            "overloaded",
-            "draining",
-            "too_many_tickets",
-            "too_many_bad_credentials",
-        ];
-        for limit in refusals.into_iter().chain(["messages_per_second", "bytes_per_second", "connections"]) {
+        for limit in limits::NAMES {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
         for reason in Denied::REASONS {
@@ -227,11 +168,46 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Everything in Prometheus' text format.
+    /// What is counted, in Prometheus' text format.
     pub fn text(&self) -> String {
+        self.exposed(&Levels::default(), Exposition::Text)
+    }
+
+    /// Everything, with what was looked up for it.
+    pub fn exposed(&self, levels: &Levels, exposition: Exposition) -> String {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String grows");
-        text
+        let written = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &levels.registry()))
+            .and_then(|()| encode_eof(&mut text));
+        written.expect("a String grows");
+        match exposition {
+            Exposition::OpenMetrics => text,
+            Exposition::Text => exposition::in_text_format(&text),
+        }
+    }
+
+    /// Shows what may be counted of a venue at 0, from its start.
+    pub fn show(&self, venue: Venue) {
+        for reason in RECONNECT_REASONS {
+            drop(self.reconnects.get_or_create(&ByVenueReason { venue: VenueLabel(venue), reason }));
+        }
+        for state in FeedState::ALL {
+            let labels = ByState { venue: VenueLabel(venue), state: state.name() };
+            drop(self.feed_state.get_or_create(&labels));
+        }
+        for reason in IGNORED {
+            drop(self.ticks_ignored.get_or_create(&ByVenueReason { venue: VenueLabel(venue), reason }));
+        }
+        drop(self.record_refused.get_or_create(&venue.into()));
+        drop(self.connection_age.get_or_create(&venue.into()));
+    }
+
+    /// Counts a request of a route that was answered after so long.
+    pub fn answered(&self, route: &'static str, status: StatusCode, after: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        let status = STATUSES[class.min(STATUSES.len() - 1)];
+        self.requests.get_or_create(&ByRequest { route, status }).inc();
+        self.request_time.observe(after.as_secs_f64());
     }
 
     fn register(&mut self) {
@@ -279,7 +255,12 @@ impl Metrics {
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
         let refused = "Connections of trusted proxies closed for want of a good PROXY header, by reason";
         r.register("proxy_headers_refused", refused, self.proxy_headers_refused.clone());
+        let requests = "Requests answered, by route and class of status; streams that were opened among them";
+        r.register("requests", requests, self.requests.clone());
+        let time = "From a request's head read to its answer's made";
+        r.register_with_unit("request", time, Unit::Seconds, self.request_time.clone());
         registry.register_collector(Box::new(process::Usage));
+        registry.register_collector(Box::new(telemetry::Losses));
         self.registry = registry;
     }
 }

@@ -25,14 +25,17 @@ pub(super) enum Correction {
     Unmatched,
 }
 
+/// What became of corrections, as metrics name it.
+pub const CORRECTIONS: [&str; 3] = ["exact", "marked", "unmatched"];
+
 impl Keeping {
     /// As configured, counted in `metrics`.
     pub fn new(settings: config::Candles, metrics: &Metrics) -> Self {
         let late = Interval::ALL.map(|interval| {
             metrics.candle_trades_late.get_or_create(&ByInterval { interval: interval.name() }).clone()
         });
-        let corrections = ["exact", "marked", "unmatched"]
-            .map(|reason| metrics.candle_corrections.get_or_create(&ByReason { reason }).clone());
+        let corrections =
+            CORRECTIONS.map(|reason| metrics.candle_corrections.get_or_create(&ByReason { reason }).clone());
         Self { settings, late, corrections }
     }
 

@@ -86,13 +86,13 @@ fn guarded() -> State {
 fn state(config: Config) -> State {
     let metrics = Arc::new(Metrics::default());
     let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
-    let bells = Arc::new(Bells::new(catalogue.len()));
+    let bells = Arc::new(Bells::default());
     let silence = std::time::Duration::from_secs(60);
     let latest = Latest::new(Arc::clone(&catalogue), &[(Venue::Sim, silence)], Arc::clone(&bells));
     State {
         fanout: Fanout::new(latest, bells, Arc::clone(&metrics), Epoch(EPOCH)),
         board: Board::new(Arc::clone(&metrics)),
-        auth: Arc::new(Auth::new(&config, &catalogue)),
+        auth: Arc::new(Auth::new(&config)),
         limits: Arc::new(Limits::new(config.limits)),
         metrics,
         cors: Arc::new(Cors::new(&config.http.cors_origins)),

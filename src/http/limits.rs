@@ -147,6 +147,19 @@ pub enum Code {
     Draining,
 }
 
+/// Every limit that metrics count: the codes of refusals, what slows streams down, and the room for connections.
+pub(crate) const NAMES: [&str; 9] = [
+    "rate_limited",
+    "too_many_streams",
+    "too_many_tickets",
+    "overloaded",
+    "draining",
+    "too_many_bad_credentials",
+    "messages_per_second",
+    "bytes_per_second",
+    "connections",
+];
+
 impl Code {
     /// The word in messages and metrics.
     pub fn name(self) -> &'static str {

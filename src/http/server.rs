@@ -13,6 +13,7 @@ mod hub;
 mod listener;
 mod outgoing;
 mod proxied;
+mod request;
 mod threads;
 mod tls;
 mod window;

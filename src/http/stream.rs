@@ -2,6 +2,7 @@
 //! nothing itself and knows no socket; it says what to wait for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,8 @@ const COMMENT_AFTER: Duration = Duration::from_secs(15);
 
 /// One open stream. Dropping it closes it: its slot is given back.
 pub(super) struct PriceStream {
+    /// Its number in this process, for logs: it has no span, which would weigh more than itself.
+    number: u64,
     place: Place,
     slot: Slot,
     list: List,
@@ -80,10 +83,13 @@ impl PriceStream {
         list: List,
         metrics: Arc<Metrics>,
     ) -> Self {
+        static STREAMS: AtomicU64 = AtomicU64::new(0);
+        let number = STREAMS.fetch_add(1, Ordering::Relaxed) + 1;
         metrics.streams_open.inc();
         metrics.streams_opened.inc();
-        debug!("stream opened");
+        debug!(stream = number, "stream opened");
         Self {
+            number,
             place,
             slot,
             list,
@@ -239,7 +245,7 @@ impl Drop for PriceStream {
             (None, true) => "stalled",
             _ => "client",
         };
-        debug!(reason, "stream closed");
+        debug!(stream = self.number, reason, "stream closed");
         self.metrics.streams_open.dec();
         self.metrics.streams_closed.get_or_create(&ByReason { reason }).inc();
     }

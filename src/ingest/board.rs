@@ -1,6 +1,6 @@
 //! How every feed is: one [`Feed`] per connection, written by its driver, read by `/feeds`, health and metrics.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::clock;
 use crate::consolidate::Moment;
-use crate::metrics::{ByState, Metrics, VenueLabel};
+use crate::metrics::{ByState, INSTRUMENTS, Levels, Metrics, VenueLabel};
 
 /// Lags kept for the percentiles.
 const LAGS_MAX: usize = 512;
@@ -57,7 +57,20 @@ pub enum FeedState {
 }
 
 impl FeedState {
-    fn name(self) -> &'static str {
+    /// All states.
+    pub const ALL: [Self; 8] = [
+        Self::Connecting,
+        Self::Subscribing,
+        Self::Live,
+        Self::Silent,
+        Self::Waiting,
+        Self::Banned,
+        Self::Blocked,
+        Self::Stopped,
+    ];
+
+    /// The word in `/feeds` and in metrics.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Subscribing => "subscribing",
@@ -231,6 +244,7 @@ impl Board {
             inner: Arc::new(Mutex::new(inner)),
             metrics: Arc::clone(&self.metrics),
         };
+        self.metrics.show(venue);
         feed.gauge(FeedState::Connecting).inc();
         // Beside the one that it replaces.
         let is_before = |other: &Feed| (other.venue, other.connection) != (venue, connection);
@@ -242,6 +256,26 @@ impl Board {
     /// Every feed as it is now.
     pub fn report(&self) -> Vec<Report> {
         lock(&self.feeds).iter().map(Feed::report).collect()
+    }
+
+    /// Notes how old each venue's newest tick is, and what of its instruments it serves.
+    pub fn measure(&self, levels: &Levels, now: Moment) {
+        let mut newest: HashMap<Venue, Instant> = HashMap::new();
+        for feed in lock(&self.feeds).iter() {
+            let inner = feed.lock();
+            if let Some(at) = inner.last_tick {
+                newest.entry(feed.venue).and_modify(|known| *known = at.max(*known)).or_insert(at);
+            }
+            let counts = [inner.wanted, inner.acknowledged, inner.refused.len()];
+            for (state, count) in INSTRUMENTS.into_iter().zip(counts) {
+                let labels = ByState { venue: VenueLabel(feed.venue), state };
+                levels.instruments.get_or_create(&labels).inc_by(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+        for (venue, at) in newest {
+            let age = now.at.saturating_duration_since(at).as_secs_f64();
+            levels.tick_age.get_or_create(&venue.into()).set(age);
+        }
     }
 
     /// Whether any feed is ticking.

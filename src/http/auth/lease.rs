@@ -51,6 +51,10 @@ pub enum LeaseEnd {
 }
 
 impl LeaseEnd {
+    /// All words of [`reason`](Self::reason).
+    pub(crate) const REASONS: [&'static str; 3] =
+        ["credential_expired", "credential_revoked", "credential_changed"];
+
     /// The word in metrics.
     pub fn reason(self) -> &'static str {
         match self {

@@ -19,6 +19,7 @@ use crate::http::problem::{self, Kind};
 use crate::http::route::Route;
 use crate::http::sse::{self, Cursor};
 use crate::http::{asked, candles, feeds, ops, snapshot, symbols, tickets};
+use crate::metrics::Exposition;
 use crate::schema::{named, value};
 
 const JSON: &str = "application/json";
@@ -218,7 +219,7 @@ fn told(route: Route) -> Told {
             tag: OPERATOR,
             summary: "What is counted, for Prometheus",
             door: Some(Door::Operator),
-            answers: vec![text(media_type(ops::METRICS_TYPE), "OpenMetrics")],
+            answers: vec![metrics_answer()],
             problems: vec![QUERY, QUERY_KEY, ENTRY],
             ..Told::default()
         },
@@ -340,6 +341,18 @@ fn answer<T: ToSchema>(status: u16, about: &str) -> (u16, Response) {
 
 fn text(media_type: &str, about: &str) -> (u16, Response) {
     (200, content(media_type, ObjectBuilder::new().schema_type(Type::String).into(), about))
+}
+
+/// What is counted, in either of Prometheus's formats.
+fn metrics_answer() -> (u16, Response) {
+    let text = || Content::new(Some(ObjectBuilder::new().schema_type(Type::String).build()));
+    let formats = [Exposition::Text, Exposition::OpenMetrics].map(|format| media_type(format.media_type()));
+    let about = "Prometheus's text format, or OpenMetrics for who accepts it";
+    let response = formats
+        .into_iter()
+        .fold(ResponseBuilder::new(), |response, format| response.content(format, text()))
+        .description(about);
+    (200, response.build())
 }
 
 /// A stream, as the list of its events.

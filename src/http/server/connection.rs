@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::{Method, Request, Response, StatusCode, Version, header};
@@ -32,6 +32,7 @@ use super::accept::Accepted;
 use super::door::{Arrival, Doors};
 use super::outgoing::{Answering, Handover, Outgoing};
 use super::proxied::{self, BadHeader, Said};
+use super::request::{Asked, connection_span, note_client};
 use super::tls::{Protocol, Tls};
 use crate::http::link::{HEAD_MAX, Link, Progress};
 use crate::http::problem::{Kind, Problem};
@@ -86,7 +87,11 @@ impl Serving {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn connection(self: Arc<Self>, accepted: Accepted) {
+    pub(super) fn connection(self: Arc<Self>, accepted: Accepted) -> impl Future<Output = ()> + Send + use<> {
+        self.serve(accepted).instrument(connection_span())
+    }
+
+    async fn serve(self: Arc<Self>, accepted: Accepted) {
         let Accepted { mut socket, mut peer, counted } = accepted;
         let stall_max = self.state.stream.stall_max;
         if let Err(error) = tune(&socket, stall_max) {
@@ -96,6 +101,7 @@ impl Serving {
             let Some(client) = Box::pin(self.client_behind(&mut socket, peer)).await else { return };
             peer = client;
         }
+        note_client(peer);
         let link = Link::default();
         let socket = Progress::new(socket, link.clone(), stall_max);
         if let Some(tls) = self.tls.clone() {
@@ -229,6 +235,7 @@ impl Serving {
         answering: Answering,
         ready: Option<Handover>,
     ) -> Result<Response<Outgoing<impl Body<Data = Bytes, Error = warp::Error> + use<>>>, Infallible> {
+        let asked = Asked::new(&request);
         let head = request.method() == Method::HEAD;
         let ready = ready.filter(|_| request.version() == Version::HTTP_11);
         request.extensions_mut().insert(Peer(peer));
@@ -247,10 +254,12 @@ impl Serving {
                 request.extensions_mut().insert(Probe);
                 *request.method_mut() = Method::GET;
             }
-            let Ok(answer) = warp::service(self.routes.clone()).call(request).await;
+            let answering = warp::service(self.routes.clone()).call(request);
+            let Ok(answer) = answering.instrument(asked.span().clone()).await;
             answer
         };
         cors.allow(origin.as_ref(), answer.headers_mut());
+        asked.answered(&self.state.metrics, answer.status());
         let stream = answer.extensions_mut().remove::<Handover>().and_then(|handover| handover.take());
         Ok(answer.map(|other| match stream {
             None => Outgoing::other(other, head, answering),
