@@ -62,7 +62,7 @@ enum Command {
     Decode(Decode),
     /// Loads the config, prints every mistake with its line, then the plan.
     Check(Check),
-    /// Prints the OpenAPI document that a server with this config serves at /openapi.json.
+    /// Prints the document that a server with this config serves at /openapi.json.
     Openapi(Openapi),
     /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
     Key(Key),

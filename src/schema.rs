@@ -26,7 +26,7 @@ pub(crate) fn word<'w>(words: impl IntoIterator<Item = &'w str>, about: &str) ->
 /// A named type, and what it says here.
 pub(crate) fn named<T: ToSchema>(about: &str) -> RefOr<Schema> {
     let mut named = Ref::from_schema_name(T::name());
-    named.description = about.to_owned();
+    about.clone_into(&mut named.description);
     RefOr::Ref(named)
 }
 

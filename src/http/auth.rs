@@ -34,7 +34,7 @@ pub(crate) use denied::Denied;
 
 use super::client::{self, ClientId};
 use super::limits::{Code, Refusal, Scope, jittered, overloaded, spread};
-use super::openapi::Asks;
+use super::openapi::{Asks, Whom};
 use super::params::Params;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock;
@@ -333,8 +333,11 @@ impl Auth {
     /// What clients are asked to show, as the document says it.
     pub fn asks(&self) -> Asks {
         Asks {
-            is_on: self.is_on(),
-            anonymous: self.anonymous.is_some(),
+            whom: match self.anonymous {
+                _ if !self.is_on() => Whom::Nobody,
+                Some(_) => Whom::Some,
+                None => Whom::Everybody,
+            },
             operators: self.operators == Operators::Open,
             cookie: self.cookie.clone(),
             query: self.query,

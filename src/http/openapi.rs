@@ -4,6 +4,7 @@
 mod events;
 mod operations;
 mod security;
+mod told;
 
 use utoipa::openapi::path::{HttpMethod, PathsBuilder};
 use utoipa::openapi::schema::ComponentsBuilder;
@@ -21,7 +22,7 @@ use crate::schema::{Schemas, add};
 use events::{EventDataByName, StreamEvent};
 use operations::{PricesRequest, TicketRequest};
 
-pub use security::Asks;
+pub use security::{Asks, Whom};
 
 const ABOUT: &str = "Prices of stocks and crypto, exact and explained, over server-sent events. `/prices` is the stream; the \
     rest is about it.\n\nPrices are text with all their digits. A message holds the whole state of the fields that were \
@@ -66,8 +67,7 @@ fn document(server: Server<'_>) -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(ABOUT))
         .build();
-    let tags =
-        operations::TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
+    let tags = told::TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
     OpenApiBuilder::new()
         .info(info)
         .paths(paths)

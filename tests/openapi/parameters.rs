@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::document::Document;
@@ -25,7 +26,7 @@ fn names(said: &Value) -> BTreeSet<&str> {
 /// Whether a value is taken for a parameter, everything else being well. A probe, so that no stream is opened.
 async fn is_taken(node: &Node, path: &str, said: &Value, name: &str, value: &str) -> bool {
     let rest = if name != "symbols" && names(said).contains("symbols") { "symbols=BTC&" } else { "" };
-    let value: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
     let answer = request(node, "HEAD", &format!("{path}?{rest}{name}={value}"), "").await;
     assert!([200, 400].contains(&answer.head.status()), "{name}: {answer:?}");
     answer.head.status() == 200

@@ -102,12 +102,14 @@ function route(path, method, operation, components) {
     isAsked ? tryIt(path.slice(1), operation) : null, answers(operation, components));
 }
 
-function schema(name, said) {
+/** A type; `event` is the name of the event whose data it is. */
+function schema(name, said, event) {
   const parts = said.oneOf?.filter(part => part.properties) ?? said.allOf;
   const inside = parts
     ? parts.map(part => [part.title ? make('h4', {}, part.title) : null, prose(part.description), make('dl', {}, properties(part))])
     : said.properties ? make('dl', {}, properties(said)) : [make('p', {}, kind(said)), limits(said)];
-  return fold(`schema-${name}`, make('code', {}, name), prose(said.description), inside);
+  const head = event ? [make('code', {}, event), ' ', make('span', { class: 'summary' }, name)] : make('code', {}, name);
+  return fold(`schema-${name}`, head, prose(said.description), inside);
 }
 
 /** Unfolds what the address names. */
@@ -129,9 +131,14 @@ function show(said) {
     contents.append(make('li', {}, make('a', { href: `#tag-${name}` }, description), make('ul', {},
       own.map(({ path, method, operation }) => make('li', {}, make('a', { href: `#${operation.operationId}` }, `${method.toUpperCase()} ${path}`))))));
   }
-  const schemas = Object.entries(said.components.schemas);
-  groups.push(make('section', { 'aria-labelledby': 'schemas' }, make('h2', { id: 'schemas' }, 'Events and types'), schemas.map(([name, said]) => schema(name, said))));
-  contents.append(make('li', {}, make('a', { href: '#schemas' }, 'Events and types'), make('ul', {}, schemas.map(([name]) => make('li', {}, schemaLink(name))))));
+  const schemas = said.components.schemas;
+  const events = Object.entries(schemas.EventData.properties).map(([event, { $ref }]) => [nameOf($ref), event]);
+  const others = Object.keys(schemas).filter(name => !events.some(([data]) => data === name)).map(name => [name]);
+  for (const [id, title, all] of [['events', 'What a stream says', events], ['types', 'Types', others]]) {
+    groups.push(make('section', { 'aria-labelledby': id }, make('h2', { id }, title), all.map(([name, event]) => schema(name, schemas[name], event))));
+    contents.append(make('li', {}, make('a', { href: `#${id}` }, title), make('ul', {},
+      all.map(([name, event]) => make('li', {}, make('a', { href: `#schema-${name}` }, event ?? name))))));
+  }
   $('version').textContent = said.info.version;
   $('about').append(...prose(said.info.description));
   $('contents').append(make('details', { open: matchMedia('(min-width: 900px)').matches }, make('summary', {}, 'Contents'), contents));

@@ -10,7 +10,7 @@ const EVENTS_MAX = 12;
 function field(parameter, id) {
   const { schema, name } = parameter;
   const words = schema.enum ?? (schema.type === 'boolean' ? ['true', 'false'] : null);
-  if (words) return make('select', { id, name }, make('option', { value: '' }, ''), words.map(word => make('option', {}, word)));
+  if (words) return make('select', { id, name }, make('option', { value: '' }, schema.default === undefined ? 'not given' : `not given: ${schema.default}`), words.map(word => make('option', {}, word)));
   const example = [schema.default ?? schema.examples?.[0] ?? schema.items?.examples?.[0] ?? ''].flat().join(',');
   return make('input', { id, name, placeholder: example, autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', inputmode: schema.type === 'integer' ? 'numeric' : null });
 }

@@ -97,7 +97,7 @@ impl PartialSchema for StreamEvent {
 
 fn block(name: &str, data: Cow<'static, str>) -> Object {
     let mut line = value(Type::String, "JSON");
-    line.content_media_type = "application/json".to_owned();
+    "application/json".clone_into(&mut line.content_media_type);
     line.content_schema = Some(Box::new(Ref::from_schema_name(data).into()));
     let mut event = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([name])).build();
     let mut retry = value(Type::Integer, "ms after which a client may come back when the stream ends");

@@ -9,16 +9,25 @@ use crate::http::auth::{API_KEY, API_KEY_HEADER, Door, TICKET};
 /// What a server wants to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asks {
-    /// Whether it asks at all.
-    pub is_on: bool,
-    /// Whether who shows nothing may have something too.
-    pub anonymous: bool,
+    /// Whom it asks.
+    pub whom: Whom,
     /// Whether what is the operator's is open to everybody.
     pub operators: bool,
     /// The cookie that counts, if one does.
     pub cookie: Option<String>,
     /// Whether a key may stand in the query.
     pub query: bool,
+}
+
+/// Whom a server asks to show something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Nobody.
+    Nobody,
+    /// Who wants more than the anonymous may have.
+    Some,
+    /// Everybody.
+    Everybody,
 }
 
 const BEARER: &str = "bearer";
@@ -58,12 +67,13 @@ impl Asks {
 
     /// What opens a door: any one of these. Nothing where it is open. Of a request with a body the query is not read.
     pub(super) fn keys_to(&self, door: Option<Door>, has_body: bool) -> Vec<SecurityRequirement> {
-        let Some(door) = door.filter(|door| self.is_on && (*door != Door::Operator || !self.operators))
+        let Some(door) =
+            door.filter(|door| self.whom != Whom::Nobody && (*door != Door::Operator || !self.operators))
         else {
             return Vec::new();
         };
         let mut keys: Vec<SecurityRequirement> = Vec::new();
-        if self.anonymous && matches!(door, Door::Stream | Door::Data) {
+        if self.whom == Whom::Some && matches!(door, Door::Stream | Door::Data) {
             keys.push(SecurityRequirement::default());
         }
         let opens = |name: &str| match name {
