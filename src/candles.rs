@@ -20,29 +20,44 @@ pub use message::{Candle, CandleEvent};
 pub use periods::Alignment;
 pub use series::{News, Seen};
 
+use serde::Serialize;
 use tickcast_feeds::{Trade, Undone, Venue};
+use utoipa::ToSchema;
 
 use crate::consolidate::{Effect, Moment};
 use series::Series;
 
 /// How long a bar lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 pub enum Interval {
     /// `1s`.
+    #[serde(rename = "1s")]
     Second,
     /// `1m`.
+    #[serde(rename = "1m")]
     Minute,
     /// `5m`.
+    #[serde(rename = "5m")]
     FiveMinutes,
     /// `1h`.
+    #[serde(rename = "1h")]
     Hour,
     /// `1d`.
+    #[serde(rename = "1d")]
     Day,
 }
 
 impl Interval {
     /// All of them, the shortest first: each holds whole ones of those before it.
     pub const ALL: [Self; 5] = [Self::Second, Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
+    /// Their names.
+    pub const NAMES: &'static [&'static str] = &[
+        Self::Second.name(),
+        Self::Minute.name(),
+        Self::FiveMinutes.name(),
+        Self::Hour.name(),
+        Self::Day.name(),
+    ];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 

@@ -19,5 +19,7 @@ pub mod app;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod growing;
 pub mod metrics;
 pub mod process;
+mod schema;

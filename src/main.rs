@@ -5,12 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
-use tickcast::commands::{check, decode, key};
+use tickcast::commands::watch::{self, WatchError};
+use tickcast::commands::{check, decode, key, openapi};
 use tickcast::config::{self, Config, Http};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
@@ -19,7 +21,9 @@ use tickcast::recording;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
 /// Streams stock and crypto prices to browsers over server-sent events.
@@ -54,8 +58,12 @@ enum Command {
     Decode(Decode),
     /// Loads the config, prints every mistake with its line, then the plan.
     Check(Check),
+    /// Prints the OpenAPI document that a server with this config serves at /openapi.json.
+    Openapi(Openapi),
     /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
     Key(Key),
+    /// Shows prices in the terminal, live, over the service's own stream; as lines where the output is no terminal.
+    Watch(Watch),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +109,13 @@ struct Check {
 }
 
 #[derive(Debug, Args)]
+struct Openapi {
+    /// The config [default: the built-in demo].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Key {
     /// Its name in the keys file and in logs, such as who gets it.
     id: String,
@@ -110,6 +125,23 @@ struct Key {
     /// When it ends, such as 2030-01-31 or 2030-01-31T12:00:00Z [default: never].
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keys: a adds symbols, d removes the chosen one, s sorts, r reverses, space pauses, q leaves.\n\
+    TICKCAST_API_KEY holds the key for a service that wants one."
+)]
+struct Watch {
+    /// The symbols, by any of their names, separated by commas or spaces; `*` is all of them.
+    #[arg(required = true, value_delimiter = ',', value_name = "SYMBOLS")]
+    symbols: Vec<String>,
+    /// The service's address.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// The least time between two updates of one symbol.
+    #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = humantime::parse_duration)]
+    throttle: Duration,
 }
 
 /// What went wrong, by whose doing.
@@ -122,13 +154,17 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.log_format);
+    // The table would be written over; what matters is told in it, or on a line.
+    let level = if matches!(cli.command, Some(Command::Watch(_))) { "off" } else { "info" };
+    start_logging(cli.log_format, level);
     let result = match cli.command {
         None => serve(cli.serve),
         Some(Command::Serve(args)) => serve(args),
         Some(Command::Decode(args)) => run_decode(&args),
         Some(Command::Check(args)) => run_check(&args),
+        Some(Command::Openapi(args)) => run_openapi(&args),
         Some(Command::Key(args)) => run_key(&args),
+        Some(Command::Watch(args)) => run_watch(args),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -140,8 +176,8 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_logging(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
@@ -150,6 +186,7 @@ fn start_logging(format: LogFormat) {
 }
 
 fn serve(args: Serve) -> Result<(), Failure> {
+    let source = args.config.clone();
     let (mut config, drive) = match (args.replay, args.venue) {
         (Some(path), Some(venue)) => {
             let config = replay_config(args.config.as_deref(), &path, venue)?;
@@ -168,7 +205,10 @@ fn serve(args: Serve) -> Result<(), Failure> {
         let address = config.http.listen;
         let listener = server::bind(address, config.http.shared_port)
             .map_err(|error| Failure::Run(format!("could not listen on {address}: {error}")))?;
-        let stop = stop_signal().map_err(|error| Failure::Run(format!("no signals: {error}")))?;
+        let no_signals = |error| Failure::Run(format!("no signals: {error}"));
+        let stop = stop_signal().map_err(no_signals)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let (reload, reloads) = mpsc::channel(1);
         let address = listener.local_addr().unwrap_or(address);
         // Whoever started us without looking at stdout can do without this line.
         let _ = writeln!(
@@ -179,13 +219,41 @@ fn serve(args: Serve) -> Result<(), Failure> {
         );
         // On a worker: from this thread each accepted connection would have to be passed to one.
         let mut app = JoinSet::new();
-        app.spawn(app::run(config, drive, listener, stop));
-        match app.join_next().await {
-            Some(Ok(ended)) => ended.map_err(|error| Failure::Run(error.to_string())),
-            Some(Err(panicked)) => Err(Failure::Run(panicked.to_string())),
-            None => Ok(()),
+        app.spawn(app::run(config, drive, listener, reloads, stop));
+        loop {
+            tokio::select! {
+                ended = app.join_next() => return match ended {
+                    Some(Ok(ended)) => ended.map_err(|error| Failure::Run(error.to_string())),
+                    Some(Err(panicked)) => Err(Failure::Run(panicked.to_string())),
+                    None => Ok(()),
+                },
+                Some(()) = hangup.recv() => {
+                    if let Some(config) = read_again(source.as_deref(), args.listen) {
+                        // It is gone where the service is stopping, and then it is too late anyway.
+                        let _ = reload.send(config).await;
+                    }
+                }
+            }
         }
     })
+}
+
+/// The config once more, as its file is now; none, and the old one goes on, where there is a mistake in it.
+fn read_again(path: Option<&Path>, listen: Option<SocketAddr>) -> Option<Config> {
+    let Some(path) = path else {
+        warn!("asked to read the config again, and there is none: this is the built-in demo");
+        return None;
+    };
+    match load(Some(path), None) {
+        Ok(mut config) => {
+            config.http.listen = listen.unwrap_or(config.http.listen);
+            Some(config)
+        }
+        Err(Failure::Usage(mistakes) | Failure::Run(mistakes)) => {
+            error!("the config was read again and is not taken: it goes on as it was\n{mistakes}");
+            None
+        }
+    }
 }
 
 /// Tries the certificate before anything is opened. The server reads it again, and from then on whenever it changes.
@@ -294,6 +362,11 @@ fn run_check(args: &Check) -> Result<(), Failure> {
         .map_err(|error| Failure::Run(format!("check: {error}")))
 }
 
+fn run_openapi(args: &Openapi) -> Result<(), Failure> {
+    let config = load(args.config.as_deref(), None)?;
+    openapi::run(&config, &mut io::stdout().lock()).map_err(|error| Failure::Run(format!("openapi: {error}")))
+}
+
 /// The key goes to stdout, alone, and the lines for the file to stderr: `tickcast key alice 2>> keys.toml` shows the one and
 /// files the other.
 fn run_key(args: &Key) -> Result<(), Failure> {
@@ -301,6 +374,18 @@ fn run_key(args: &Key) -> Result<(), Failure> {
     config::check_key(&args.id, plan, expires).map_err(Failure::Usage)?;
     key::run(&args.id, plan, expires, &mut io::stdout().lock(), &mut io::stderr().lock())
         .map_err(|error| Failure::Run(format!("key: {error}")))
+}
+
+fn run_watch(args: Watch) -> Result<(), Failure> {
+    let key = std::env::var("TICKCAST_API_KEY").ok().filter(|key| !key.is_empty()).map(watch::Key);
+    let Watch { symbols, url, throttle } = args;
+    let options = watch::Options { symbols, url, throttle, key };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
+    runtime.block_on(watch::run(options)).map_err(|error| match error {
+        WatchError::Url { .. } => Failure::Usage(error.to_string()),
+        _ => Failure::Run(error.to_string()),
+    })
 }
 
 /// The scenarios' names, each with what is to be seen.

@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tickcast_feeds::{UnixNanos, Venue};
 
 use crate::http::auth::Denied;
+use crate::http::server::BadHeader;
 use crate::process;
 
 /// Everything that is counted.
@@ -70,6 +71,8 @@ pub struct Metrics {
     pub connections_open: Gauge,
     /// Connections that could not be accepted.
     pub accept_errors: Counter,
+    /// Connections of proxies closed for want of a good PROXY header, by reason.
+    pub proxy_headers_refused: Family<ByReason, Counter>,
 }
 
 /// A venue.
@@ -194,6 +197,7 @@ impl Default for Metrics {
             denied: Family::default(),
             connections_open: Gauge::default(),
             accept_errors: Counter::default(),
+            proxy_headers_refused: Family::default(),
         };
         metrics.register();
         // Shown at 0 from the start: nobody can see a rise from what is not there.
@@ -201,12 +205,22 @@ impl Default for Metrics {
         for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        let refusals = ["rate_limited", "too_many_streams", "overloaded", "draining", "too_many_tickets"];
-        for limit in refusals.into_iter().chain(["messages_per_second", "connections"]) {
+        let refusals = [
+            "rate_limited",
+            "too_many_streams",
+            "overloaded",
+            "draining",
+            "too_many_tickets",
+            "too_many_bad_credentials",
+        ];
+        for limit in refusals.into_iter().chain(["messages_per_second", "bytes_per_second", "connections"]) {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
         for reason in Denied::REASONS {
             drop(metrics.denied.get_or_create(&ByReason { reason }));
+        }
+        for reason in BadHeader::REASONS {
+            drop(metrics.proxy_headers_refused.get_or_create(&ByReason { reason }));
         }
         metrics
     }
@@ -263,6 +277,8 @@ impl Metrics {
         let open = "Connections of clients open now, streams among them";
         r.register("connections_open", open, self.connections_open.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
+        let refused = "Connections of trusted proxies closed for want of a good PROXY header, by reason";
+        r.register("proxy_headers_refused", refused, self.proxy_headers_refused.clone());
         registry.register_collector(Box::new(process::Usage));
         self.registry = registry;
     }

@@ -121,6 +121,7 @@ fn the_documented_file_loads_with_all_that_is_commented_out_switched_on() {
     assert!(Venue::ALL.iter().all(|venue| config.feeds.is_on(*venue)));
     assert_eq!(config.record.map(|record| (record.bytes_max, record.files_max)), Some((256 << 20, 16)));
     assert_eq!(config.limits.messages_per_second, Some(500));
+    assert_eq!(config.limits.bytes_per_second, Some(100_000));
     assert_eq!(config.limits.memory_max, Some(8 << 30));
     assert_eq!((config.auth.mode, config.plans.len()), (AuthMode::None, 1));
     assert_eq!(config.feeds.sim.and_then(|sim| sim.silence_max), Some(Duration::from_secs(10)));

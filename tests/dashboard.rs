@@ -5,6 +5,8 @@
 
 #[path = "browser/access.rs"]
 mod access;
+#[path = "browser/barriers.rs"]
+mod barriers;
 #[path = "browser/service.rs"]
 mod service;
 #[path = "browser/webdriver.rs"]

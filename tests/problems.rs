@@ -117,7 +117,7 @@ async fn no_symbols_are_a_400_and_only_unknown_ones_a_404_with_near_misses() {
 }
 
 #[tokio::test]
-async fn permanent_refusals_have_real_statuses_for_an_event_source_too() {
+async fn p23_p25_permanent_refusals_have_real_statuses_for_an_event_source_too() {
     let node = Node::start("").await;
     let mut client = node.connect().await;
     let accept = "accept: text/event-stream\r\n";

@@ -1,11 +1,12 @@
 //! A bar as clients get it: the same object in answers and on streams.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::Bar;
+use super::{Bar, Interval};
 
 /// One bar. Decimals are strings with all their digits.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Candle {
     /// Its first moment, milliseconds since the epoch. Names the bar: there is one of each interval.
     pub time: i64,
@@ -18,6 +19,7 @@ pub struct Candle {
     /// The last.
     pub close: String,
     /// What changed hands; `null` where that is not known.
+    #[schema(required = true)]
     pub volume: Option<String>,
     /// How many trades it counts.
     pub trades: u32,
@@ -52,12 +54,12 @@ impl Candle {
 }
 
 /// The data of a `candle` event.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CandleEvent<'a> {
     /// Whose.
     pub symbol: &'a str,
     /// How long the bar lasts.
-    pub interval: &'static str,
+    pub interval: Interval,
     /// The bar.
     #[serde(flatten)]
     pub candle: Candle,

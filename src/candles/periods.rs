@@ -1,30 +1,24 @@
 //! Where bars begin and end: at multiples of the interval since 1970 (UTC), or counted from the first moment of each
 //! part of a stock's day.
 
+use serde::Serialize;
 use tickcast_feeds::hours::{self, Phase};
 use tickcast_feeds::{LastKind, Moves, Price, UnixNanos};
+
+use utoipa::ToSchema;
 
 use super::Interval;
 use super::prints::Print;
 
 /// What a symbol's bars are aligned to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Alignment {
     /// UTC: what trades day and night.
     Utc,
     /// The session of US stocks: pre-market, regular and extended trading each begin bars of their own, and a day is one
     /// day's regular trading.
     Session,
-}
-
-impl Alignment {
-    /// The word in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Utc => "utc",
-            Self::Session => "session",
-        }
-    }
 }
 
 /// From a first moment to the first one after it.

@@ -3,16 +3,17 @@
 //! Like prices, bars are not queued: a stream looks when it may send. What is over is told once, however late, as long as
 //! it is kept; of the open bar only the newest state.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use bytes::BytesMut;
-use serde::Serialize;
 
 use super::Fanout;
 use super::shelf::{Parcel, Shelf};
+use super::ticks::Gap;
 use crate::candles::{Candle, CandleEvent, Interval, News, Seen};
 use crate::catalogue::SymbolId;
-use crate::http::sse::{self, EventName};
+use crate::http::sse::{self, EventData, EventName};
 use crate::latest::Latest;
 
 /// No further symbol is looked at in a flush that has so many bars. The rest goes out with the next, at once.
@@ -30,16 +31,6 @@ pub(super) struct Bars {
     due: bool,
 }
 
-/// The data of a `gap` event about bars.
-#[derive(Serialize)]
-struct Gap<'a> {
-    symbol: &'a str,
-    cause: &'static str,
-    interval: &'static str,
-    /// The last bar that is missing, by its `time`.
-    through_time: i64,
-}
-
 impl Bars {
     /// Follows the bars of these symbols, each given once.
     pub(super) fn new(fanout: &Fanout, interval: Interval, symbols: &[SymbolId]) -> Self {
@@ -47,6 +38,20 @@ impl Bars {
         symbols.iter().for_each(|&id| latest.follow_candles(id));
         let seen = vec![Seen::default(); symbols.len()].into();
         Self { interval, latest, symbols: symbols.into(), seen, through: None, due: false }
+    }
+
+    /// Follows other symbols from now on, each given once.
+    pub(super) fn follow(&mut self, symbols: &[SymbolId]) {
+        let before: HashMap<SymbolId, Seen> =
+            self.symbols.iter().copied().zip(self.seen.iter().copied()).collect();
+        let new = symbols.iter().filter(|id| !before.contains_key(id));
+        new.for_each(|&id| self.latest.follow_candles(id));
+        let gone = self.symbols.iter().filter(|id| !symbols.contains(id));
+        gone.for_each(|&id| self.latest.unfollow_candles(id));
+        self.seen = symbols.iter().map(|id| before.get(id).copied().unwrap_or_default()).collect();
+        self.symbols = symbols.into();
+        // All are looked at once more; what was told is not told again.
+        self.through = None;
     }
 
     /// Whether any symbol has moved since it was looked at.
@@ -97,22 +102,25 @@ impl Bars {
 
 /// Writes events; returns how many. None has an id: a cursor names a place among prices.
 fn tell(out: &mut BytesMut, fanout: &Fanout, id: SymbolId, interval: Interval, news: &News) -> usize {
-    let symbol = &*fanout.latest.catalogue().entry(id).symbol;
+    let catalogue = fanout.latest.catalogue();
+    let symbol = &*catalogue.entry(id).symbol;
     if let Some(through) = news.lost_through {
         fanout.metrics.candles_lost.inc();
-        let (cause, interval) = ("candles", interval.name());
-        let gap = Gap { symbol, cause, interval, through_time: through.as_millis() };
-        sse::event(out, EventName::Gap, &gap, None);
+        sse::event(out, &Gap::of_bars(symbol, interval, through.as_millis()), None);
     }
     let over = news.finals.iter().map(|bar| (bar, true));
     let all = over.chain(news.open.iter().map(|bar| (bar, false)));
     let mut count = 0;
     for (bar, is_final) in all {
-        let event = CandleEvent { symbol, interval: interval.name(), candle: Candle::new(bar, is_final) };
-        sse::event(out, EventName::Candle, &event, None);
+        let event = CandleEvent { symbol, interval, candle: Candle::new(bar, is_final) };
+        sse::event(out, &event, None);
         count += 1;
     }
     count
+}
+
+impl EventData for CandleEvent<'_> {
+    const NAME: EventName = EventName::Candle;
 }
 
 impl fmt::Debug for Bars {

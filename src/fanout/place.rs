@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BufMut;
 use tokio::time::Instant;
 
-use super::budget::Budget;
+use super::budget::{Budget, Counted, Owed};
 use super::candles::Bars;
 use super::choice::Choice;
 use super::encodings::Message;
@@ -33,12 +33,12 @@ pub struct Place {
     /// The version of the last id sent, or passed.
     position: u64,
     budget: Option<Arc<Budget>>,
-    /// Messages sent and not yet paid for.
-    owed: u32,
+    /// Sent and not yet paid for.
+    owed: Owed,
     /// The window is the budget's.
-    held: bool,
-    /// A flush had to wait for the budget.
-    slowed: bool,
+    held: Option<Counted>,
+    /// A flush had to wait for the budget: by [`Counted`].
+    slowed: [bool; 2],
 }
 
 /// What the client was sent.
@@ -95,15 +95,34 @@ impl Place {
             window_end: None,
             position,
             budget,
-            owed: 0,
-            held: false,
-            slowed: false,
+            owed: Owed::default(),
+            held: None,
+            slowed: [false; 2],
         }
     }
 
     /// The symbols it follows.
     pub fn symbols(&self) -> &[SymbolId] {
         &self.choice.symbols
+    }
+
+    /// Follows other symbols from now on, each given once. Of those that it followed before, the client has what it has. Who
+    /// waits for changes of the old ones must let go of them before this.
+    pub fn follow(&mut self, fanout: &Fanout, symbols: &[SymbolId], now: Instant) {
+        let before = &self.choice.symbols;
+        match &mut self.sent {
+            Sent::Latest { known, withheld } => {
+                *known = Arc::new(known.of(symbols, before));
+                if let Some(withheld) = withheld {
+                    **withheld = withheld.of(symbols, before, now);
+                }
+            }
+            Sent::Ticks(ticks) => ticks.follow(symbols),
+        }
+        if let Some(bars) = &mut self.bars {
+            bars.follow(symbols);
+        }
+        self.choice = fanout.choices.choose(symbols, self.choice.fields);
     }
 
     /// The version that it starts from, or has got to.
@@ -132,9 +151,9 @@ impl Place {
         }
     }
 
-    /// Whether a flush had to wait for its client's budget of messages.
-    pub fn is_slowed(&self) -> bool {
-        self.slowed
+    /// Whether a flush had to wait for this part of its client's budget.
+    pub fn is_slowed_by(&self, counted: Counted) -> bool {
+        self.slowed[counted as usize]
     }
 
     /// Takes the stream's turn. Not to be called while the last flush is still unwritten: what is taken here counts as
@@ -150,12 +169,12 @@ impl Place {
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         if let Some(budget) = &self.budget
-            && let Err(wait) = budget.pay(&mut self.owed)
+            && let Err((counted, wait)) = budget.pay(&mut self.owed)
         {
             // Rounded up: the timers' own grain is a millisecond, and a wait of nothing would spin.
             let end = now + wait.max(Duration::from_millis(1));
             self.window_end = Some(end);
-            self.held = true;
+            self.held = Some(counted);
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         match self.step(fanout, shelf, now) {
@@ -174,7 +193,7 @@ impl Place {
                     return Turn::Flush(self.flush(parcel, now));
                 }
                 // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
-                (self.window_end, self.held) = (None, false);
+                (self.window_end, self.held) = (None, None);
                 let until = match &self.sent {
                     Sent::Latest { withheld: Some(withheld), .. } => withheld.until(),
                     _ => None,
@@ -229,14 +248,18 @@ impl Place {
         // stream keeps its pace.
         let begin = self.window_end.filter(|&end| now.saturating_duration_since(end) <= GRAIN).unwrap_or(now);
         self.window_end = (!self.throttle.is_zero()).then(|| begin + self.throttle);
-        self.slowed |= std::mem::take(&mut self.held);
+        if let Some(counted) = self.held.take() {
+            self.slowed[counted as usize] = true;
+        }
         self.out(parcel)
     }
 
     fn out(&mut self, parcel: Parcel) -> Flush {
         let Parcel { bytes, payload, messages, last, .. } = parcel;
         if self.budget.is_some() {
-            self.owed = self.owed.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
+            let add = |owed: u32, more| owed.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+            let Owed { messages: owed, bytes } = self.owed;
+            self.owed = Owed { messages: add(owed, messages), bytes: add(bytes, payload) };
         }
         self.position = self.position.max(last);
         Flush { bytes, payload, messages }

@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 use tickcast_feeds::UnixNanos;
-use warp::http::StatusCode;
+use utoipa::ToSchema;
 
 use super::asked;
 use super::auth::Visitor;
+use super::parameter::{Form, Parameter};
 use super::params::Params;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::{Answer, State, json_of};
-use crate::candles::{Candle, Interval};
+use crate::candles::{Alignment, Candle, Interval};
 use crate::catalogue::SymbolId;
 
 /// Bars of an answer for which no number was given.
@@ -17,15 +18,35 @@ const LIMIT_DEFAULT: usize = 500;
 /// As many as may be kept.
 const LIMIT_MAX: usize = 10_000;
 
+/// What it takes.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "symbol", about: "Whose bars, by any of its names", form: Form::Name },
+    Parameter {
+        name: "interval",
+        about: "How long a bar lasts. Which ones there are is the server's choice",
+        form: Form::Word { words: Interval::NAMES, default: Some(Interval::Minute.name()) },
+    },
+    Parameter {
+        name: "limit",
+        about: "At most so many bars, the newest of those there are",
+        form: Form::Count { least: 1, most: LIMIT_MAX, default: LIMIT_DEFAULT },
+    },
+    Parameter {
+        name: "before",
+        about: "Only bars that begin before this, in ms since 1970: the `time` of the first bar of the last answer",
+        form: Form::Text { pattern: Some("^[0-9]+$"), examples: &["1764039600000"] },
+    },
+];
+
 /// The answer.
-#[derive(Debug, Serialize)]
-struct Candles<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Candles<'a> {
     /// The catalogue's name.
     symbol: &'a str,
     /// How long a bar lasts.
-    interval: &'static str,
+    interval: Interval,
     /// What bars begin at: `utc` or `session`.
-    alignment: &'static str,
+    alignment: Alignment,
     currency: &'a str,
     decimals: u32,
     /// How many bars are kept of this interval.
@@ -35,7 +56,7 @@ struct Candles<'a> {
 
 /// Answers with the newest bars there are.
 pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<Answer, Problem> {
-    params.check(&["symbol", "interval", "limit", "before"])?;
+    params.check(PARAMETERS)?;
     let id = symbol(state, visitor, params)?;
     let interval = interval(state, params, "interval")?.unwrap_or(Interval::Minute);
     let limit = match params.one("limit")? {
@@ -48,14 +69,15 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
     };
     let before = params.one("before")?.map(before).transpose()?;
     let latest = state.fanout.latest();
-    let entry = state.catalogue().entry(id);
+    let catalogue = state.catalogue();
+    let entry = catalogue.entry(id);
     let found = latest.candles(id, interval, before, limit);
     let (alignment, bars) =
         found.ok_or_else(|| asked::unknown_symbol("symbol", &entry.symbol, Vec::new()))?;
     Ok(json_of(&Candles {
         symbol: &entry.symbol,
-        interval: interval.name(),
-        alignment: alignment.name(),
+        interval,
+        alignment,
         currency: &entry.currency,
         decimals: entry.decimals,
         kept: latest.candles_kept(interval),
@@ -67,9 +89,8 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
 fn symbol(state: &State, visitor: &Visitor, params: &Params) -> Result<SymbolId, Problem> {
     let catalogue = state.catalogue();
     let Some(name) = params.one("symbol")?.map(str::trim).filter(|name| !name.is_empty()) else {
-        let title = "No symbol was asked for";
         let detail = "the parameter `symbol` is required; GET /symbols lists what there is";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "no-symbols", title, detail)
+        return Err(Problem::new(Kind::NoSymbols, detail)
             .about("symbol", "")
             .expecting("one symbol such as `BTC`"));
     };
@@ -77,7 +98,7 @@ fn symbol(state: &State, visitor: &Visitor, params: &Params) -> Result<SymbolId,
         let near = catalogue.suggestions(name).into_iter().map(str::to_owned).collect();
         return Err(asked::unknown_symbol("symbol", name, near));
     };
-    if visitor.may_follow(id) { Ok(id) } else { Err(asked::not_entitled("symbol", name)) }
+    if visitor.may_follow(&catalogue, id) { Ok(id) } else { Err(asked::not_entitled("symbol", name)) }
 }
 
 /// An interval of which bars are kept; `None` where none is asked for.

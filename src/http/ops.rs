@@ -1,6 +1,7 @@
 //! For the operator: health and metrics.
 
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 use warp::http::header::CONTENT_TYPE;
 use warp::http::{HeaderValue, StatusCode};
 
@@ -8,10 +9,42 @@ use super::params::Params;
 use super::problem::Problem;
 use super::{Answer, State, json_of};
 
+/// The media type of what is counted.
+pub(super) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Live {
+    status: Liveness,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Liveness {
+    Live,
+}
+
+/// Whether there are prices.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
+    status: Readiness,
+    /// Why it is not ready; empty where it is.
+    reasons: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Readiness {
+    /// Some feed is ticking, and the server is not about to stop.
+    Ready,
+    /// Not so.
+    NotReady,
+}
+
 /// Alive: it answers.
 pub(super) fn live(_: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
-    Ok(json_of(&json!({ "status": "live" })))
+    Ok(json_of(&Live { status: Liveness::Live }))
 }
 
 /// Ready: some feed has delivered a tick and is not silent, and the server is not about to stop.
@@ -25,8 +58,8 @@ pub(super) fn ready(state: &State, params: &Params) -> Result<Answer, Problem> {
         reasons.extend(state.board.reasons());
     }
     let ready = reasons.is_empty();
-    let mut answer =
-        json_of(&json!({ "status": if ready { "ready" } else { "not_ready" }, "reasons": reasons }));
+    let status = if ready { Readiness::Ready } else { Readiness::NotReady };
+    let mut answer = json_of(&Ready { status, reasons });
     if !ready {
         *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -37,7 +70,6 @@ pub(super) fn ready(state: &State, params: &Params) -> Result<Answer, Problem> {
 pub(super) fn metrics(state: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
     let mut answer = Answer::new(state.metrics.text().into());
-    let media_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, media_type);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
     Ok(answer)
 }

@@ -148,7 +148,8 @@ impl Pipeline {
     /// Returns whether any of them is live.
     fn ticks(&mut self, wire: &str, batch: &[Event<'_>], now: Moment) -> bool {
         let (feed, counters) = (&self.feed, &self.counters);
-        let sources = self.latest.catalogue().sources(feed.venue(), wire);
+        let catalogue = self.latest.catalogue();
+        let sources = catalogue.sources(feed.venue(), wire);
         if sources.is_empty() {
             counters.ignored("unknown_symbol").inc_by(batch.len() as u64);
             return false;

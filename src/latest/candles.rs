@@ -28,7 +28,7 @@ impl Latest {
     /// Notes that a venue has taken back or corrected a trade. No price is moved by it: what was last before that trade
     /// is not known.
     pub fn undo(&self, venue: Venue, undone: &Undone<'_>, now: Moment) {
-        for source in self.shared.catalogue.sources(venue, &undone.wire) {
+        for source in self.catalogue().sources(venue, &undone.wire) {
             self.change(source.symbol, now, |row| {
                 row.candles.undo(undone, venue, &self.shared.keeping);
                 false
@@ -109,7 +109,7 @@ mod tests {
         };
         let catalogue = Arc::new(Catalogue::new(vec![instrument]));
         let feeds = [Venue::Coinbase, Venue::Kraken].map(|venue| (venue, Duration::from_secs(10)));
-        Latest::new(catalogue, &feeds, Arc::new(Bells::new(1)))
+        Latest::new(catalogue, &feeds, Arc::new(Bells::default()))
             .with_candles(Keeping::new(config::Candles::default(), &crate::metrics::Metrics::default()))
     }
 

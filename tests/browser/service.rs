@@ -8,7 +8,7 @@ use tickcast::app::{self, AppError, Drive};
 use tickcast::config::Config;
 use tickcast::http::server;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// The system picks the port.
@@ -35,7 +35,7 @@ impl Service {
             // An error means that this value was dropped: then the runtime is about to end too.
             let _ = stopped.await;
         };
-        let running = runtime.spawn(app::run(config, drive, listener, asked));
+        let running = runtime.spawn(app::run(config, drive, listener, mpsc::channel(1).1, asked));
         Self { runtime, stop, running, address }
     }
 
