@@ -191,7 +191,7 @@ fn with_the_keyboard_alone_a_symbol_is_found_added_chosen_read_and_removed() {
 fn m112_the_charts_line_and_the_sparklines_begin_before_the_page_did() {
     let Some(browser) = Browser::start() else { return };
     let service = demo();
-    browser.open(&service.url("/health/live"));
+    browser.open(&service.url("/?symbols=ETH"));
     run(
         &browser,
         "const bars = async () => (await (await fetch('/candles?symbol=BTC&interval=1s')).json()).candles;

@@ -7,6 +7,7 @@
     reason = "a test fails by a panic, also that of its tasks"
 )]
 
+mod candles;
 mod ticks;
 
 use std::collections::BTreeMap;

@@ -45,7 +45,7 @@ export const past = {
 
 /** As a history keeps them: at their last second, since that is what their close is the price of. */
 const points = (candles, length, offset) => candles.map(candle => ({
-  at: Math.floor((candle.time + length - 1000 - offset) / 1000) * 1000, past: true, value: Number(candle.close), text: candle.close,
+  at: Math.floor((candle.time + length - 1000 - offset) / 1000) * 1000, past: true, coarse: length > 1000, value: Number(candle.close), text: candle.close,
   low: Number(candle.low), lowText: candle.low, high: Number(candle.high), highText: candle.high,
 }));
 

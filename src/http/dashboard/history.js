@@ -61,7 +61,8 @@ export function extent(bars) {
 }
 
 /**
- * Traces the bars' line. A price holds until the next one: quiet is level, not a slope; what was not seen is left out.
+ * Traces the bars' line. A price holds until the next one: quiet is level, not a slope; what was not seen is left out. Between
+ * whole minutes, of which only the ends are known, it is a slope all the same.
  * Calls `run(first, last)` after each unbroken stretch, with the x of its ends.
  */
 export function trace(pen, bars, x, y, to, run) {
@@ -73,7 +74,7 @@ export function trace(pen, bars, x, y, to, run) {
       continue;
     }
     if (!before) { pen.beginPath(); start = x(bar.at); pen.moveTo(start, y(bar.value)); }
-    else if (bar.at - before.at > 2 * SECOND) { pen.lineTo(x(bar.at - SECOND), y(before.value)); }
+    else if (bar.at - before.at > 2 * SECOND && !bar.coarse && !before.coarse) { pen.lineTo(x(bar.at - SECOND), y(before.value)); }
     pen.lineTo(x(bar.at), y(bar.value));
     before = bar;
   }
