@@ -4,3 +4,4 @@ pub mod check;
 pub mod decode;
 pub mod key;
 pub mod openapi;
+pub mod watch;

@@ -3,6 +3,7 @@
 mod asked;
 pub mod auth;
 mod body;
+mod candles;
 pub mod client;
 pub mod cors;
 mod dashboard;
@@ -10,8 +11,11 @@ mod docs;
 mod events;
 mod feeds;
 pub mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod limits;
 pub mod link;
+mod list;
 pub mod openapi;
 mod ops;
 mod parameter;
@@ -31,6 +35,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
 use warp::http::{HeaderMap, HeaderValue};
@@ -40,14 +45,14 @@ use crate::catalogue::Catalogue;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::ingest::Board;
-use crate::metrics::{ByLimit, ByReason, Metrics};
+use crate::metrics::{ByLimit, ByReason, Exposition, Metrics};
 use auth::{Auth, Denied, Door, Visitor};
 use cors::Cors;
 use limits::Limits;
 use params::Params;
 use prices::Caller;
 use problem::{Kind, Problem};
-use route::Route;
+pub use route::Route;
 use server::Peer;
 
 /// What every route answers with.
@@ -82,7 +87,8 @@ pub struct State {
 }
 
 impl State {
-    fn catalogue(&self) -> &Catalogue {
+    /// The symbols of now.
+    fn catalogue(&self) -> Guard<Arc<Catalogue>> {
         self.fanout.latest().catalogue()
     }
 
@@ -91,18 +97,21 @@ impl State {
         self.metrics.limited.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// Counts a request that is not let in, and says why.
-    fn denied(&self, denied: &Denied) -> Problem {
+    /// Counts a request that is not let in.
+    fn denied(&self, denied: &Denied) {
         let reason = denied.reason();
         self.metrics.denied.get_or_create(&ByReason { reason }).inc();
+        if let Denied::Later(refusal) = denied {
+            self.limited(refusal.code.name());
+        }
         tracing::debug!(reason, "request not let in");
-        denied.problem()
     }
 
     /// Finds out who asks, and takes his credential out of the parameters.
-    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Problem> {
+    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Denied> {
         let address = self.auth.address(caller.peer.0.ip(), &caller.headers);
-        self.auth.admit(door, address, &caller.headers, params).map_err(|denied| self.denied(&denied))
+        let admitted = self.auth.admit(door, address, &caller.headers, params);
+        admitted.inspect_err(|denied| self.denied(denied))
     }
 }
 
@@ -119,9 +128,17 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let query = query();
 
     let prices = get(Route::Prices).and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| {
+        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe: bool| {
             let answer = query.and_then(|mut params| {
-                let visitor = state.admit(Door::Stream, &caller, &mut params)?;
+                let visitor = match state.admit(Door::Stream, &caller, &mut params) {
+                    Ok(visitor) => visitor,
+                    Err(Denied::Later(refusal))
+                        if !probe && !refusal::reads_status(&caller.headers, &params) =>
+                    {
+                        return Ok(refusal::in_stream(&refusal));
+                    }
+                    Err(denied) => return Err(denied.into()),
+                };
                 Ok(if probe {
                     prices::probe(&state, &visitor, &params)
                 } else {
@@ -135,8 +152,9 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| {
             // A credential in a body is none: it stands in a header, where nobody keeps it.
             let visitor = state.admit(Door::Data, &caller, &mut Params::default());
-            let answer =
-                visitor.and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
+            let answer = visitor
+                .map_err(Problem::from)
+                .and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
             answer.unwrap_or_else(|problem| problem.answer())
         },
     );
@@ -149,13 +167,19 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         Route::Tickets.here().map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
     let guarded = |route| get(route).and(state.clone()).and(caller()).and(query);
     let snapshot = guarded(Route::Snapshot).map(admitted(Door::Data, snapshot::get));
+    let candles = guarded(Route::Candles).map(admitted(Door::Data, candles::get));
     let symbols = guarded(Route::Symbols).map(admitted(Door::Data, symbols::get));
     let feeds =
         guarded(Route::Feeds).map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
     let live = get(Route::Live).and(state.clone()).and(query).map(answered(ops::live));
     let ready = get(Route::Ready).and(state.clone()).and(query).map(answered(ops::ready));
-    let metrics =
-        guarded(Route::Metrics).map(admitted(Door::Operator, |state, _, params| ops::metrics(state, params)));
+    let metrics = guarded(Route::Metrics).map(|state, caller: Caller, query| {
+        let route = match Exposition::wanted(&caller.headers) {
+            Exposition::Text => ops::metrics,
+            Exposition::OpenMetrics => ops::open_metrics,
+        };
+        admitted(Door::Operator, route)(state, caller, query)
+    });
     let openapi = get(Route::OpenApi).and(state.clone()).and(query).map(answered(openapi::get));
     let file = |route: Route, find: fn(&str) -> Option<Answer>| {
         route
@@ -172,7 +196,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
 
     // In boxes, since the compiler's work would double with each route.
     let streams = prices.or(prices_by_body).unify().boxed();
-    let once = snapshot.or(symbols).unify().or(tickets).unify().boxed();
+    let once = snapshot.or(candles).unify().or(symbols).unify().or(tickets).unify().boxed();
     let operator = feeds.or(metrics).unify().boxed();
     let health = live.or(ready).unify().boxed();
     let pages = dashboard.or(docs).unify().or(openapi).unify().boxed();

@@ -113,6 +113,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Live, Self::Degraded, Self::Stale, Self::Closed, Self::Halted];
+
     /// The word used in messages.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::http::auth::Auth;
 use crate::http::openapi::{self, Server};
@@ -12,7 +11,7 @@ use crate::http::openapi::{self, Server};
 /// # Errors
 ///
 /// Those of the output.
-pub fn run(config: &Config, catalogue: &Catalogue, out: &mut impl Write) -> io::Result<()> {
-    let asks = Auth::new(config, catalogue).asks();
+pub fn run(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let asks = Auth::new(config).asks();
     out.write_all(openapi::text(Server { stream: &config.stream, asks: &asks }).as_bytes())
 }

@@ -13,7 +13,7 @@ use super::section::{Parsed, Section};
 use super::tree::Node;
 
 /// Characters in a symbol or an alias.
-const NAME_MAX: usize = 32;
+pub const NAME_MAX: usize = 32;
 /// Sources of one instrument that `min_sources` may ask for.
 const SOURCES_MAX: usize = 100;
 /// Bytes in a name for people, and in a wire name.

@@ -12,11 +12,13 @@ use utoipa::ToSchema;
 use parameters::{CURSORS, HEARTBEAT_MAX, THROTTLE_MAX};
 pub(super) use parameters::{FIELDS, PRICES, STRICT, SYMBOLS};
 
-use super::State;
 use super::auth::Visitor;
 use super::params::{Params, near};
 use super::problem::{Kind, Problem, echo};
+use super::{State, candles};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
+use crate::config::NAME_MAX;
 use crate::fanout::MinChange;
 use crate::fields::{Field, FieldSet, UnknownField};
 
@@ -32,11 +34,19 @@ pub(super) struct Asked {
     /// Each name as it was asked for, and what it means.
     pub(super) names: Vec<(String, SymbolId)>,
     pub(super) rejected: Vec<Rejected>,
+    /// `*` was asked for.
+    pub(super) all: bool,
+    /// Names that no symbol has, and that one could have.
+    pub(super) unknown: Vec<Box<str>>,
+    /// [`Latest::revision`](crate::latest::Latest::revision) of the catalogue that answered, or of one before it.
+    pub(super) revision: u64,
     pub(super) throttle: Duration,
     pub(super) min_change: Option<MinChange>,
     pub(super) fields: FieldSet,
     /// Mode `ticks`.
     pub(super) every_trade: bool,
+    /// Bars beside the prices.
+    pub(super) candles: Option<Interval>,
     pub(super) heartbeat: Duration,
     pub(super) errors_as_status: bool,
     pub(super) cursor: Option<String>,
@@ -63,13 +73,18 @@ impl Asked {
         }
         let min_change = params.one("min_change")?.map(min_change).transpose()?;
         let fields = fields(params)?;
+        let candles = candles::interval(state, params, "candles")?;
         // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
         let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
+        let revision = state.fanout.latest().revision();
         let chosen = Chosen::read(state, visitor, params)?;
         Ok(Self {
             symbols: chosen.symbols,
             names: chosen.names,
             rejected: chosen.rejected,
+            all: chosen.all,
+            unknown: chosen.unknown,
+            revision,
             throttle: if every_trade {
                 Duration::ZERO
             } else {
@@ -78,6 +93,7 @@ impl Asked {
             min_change,
             fields,
             every_trade,
+            candles,
             heartbeat: heartbeat.unwrap_or(state.stream.heartbeat),
             errors_as_status,
             cursor,
@@ -132,6 +148,10 @@ pub(super) struct Chosen {
     pub(super) symbols: Vec<SymbolId>,
     pub(super) names: Vec<(String, SymbolId)>,
     pub(super) rejected: Vec<Rejected>,
+    /// `*` was asked for.
+    pub(super) all: bool,
+    /// Names that no symbol has, and that one could have.
+    pub(super) unknown: Vec<Box<str>>,
 }
 
 impl Chosen {
@@ -149,15 +169,21 @@ impl Chosen {
         }
         let most = visitor.terms.symbols_max;
         // All that there is for this client: the rest it did not ask for by name.
-        let allowed = || catalogue.ids().filter(|id| visitor.may_follow(*id));
+        let allowed = || catalogue.ids().filter(|id| visitor.may_follow(&catalogue, *id));
         let all = if asked.contains(&"*") { allowed().count() } else { 0 };
         // Before any is looked up: a list of any length costs nothing.
         if asked.len().max(all) > most {
             return Err(too_many(asked.len().max(all), most));
         }
-        let mut chosen = Self { symbols: Vec::new(), names: Vec::new(), rejected: Vec::new() };
+        let mut chosen = Self {
+            symbols: Vec::new(),
+            names: Vec::new(),
+            rejected: Vec::new(),
+            all: asked.contains(&"*"),
+            unknown: Vec::new(),
+        };
         let mut seen = (HashSet::new(), HashSet::new());
-        if asked.contains(&"*") {
+        if chosen.all {
             asked.retain(|name| *name != "*");
             asked.push("*");
         }
@@ -167,13 +193,13 @@ impl Chosen {
                     chosen.follow(&catalogue.entry(id).symbol, id, &mut seen);
                 }
             } else if let Some(id) = catalogue.find(name) {
-                if visitor.may_follow(id) {
+                if visitor.may_follow(&catalogue, id) {
                     chosen.follow(name, id, &mut seen);
                 } else {
                     chosen.withhold(name);
                 }
             } else {
-                chosen.reject(catalogue, name);
+                chosen.reject(&catalogue, name);
             }
         }
         chosen.check(params.switch("strict")?)?;
@@ -195,6 +221,9 @@ impl Chosen {
     }
 
     fn reject(&mut self, catalogue: &Catalogue, name: &str) {
+        if name.len() <= NAME_MAX {
+            self.unknown.push(name.into());
+        }
         // Near misses cost a comparison with the whole catalogue.
         let near = if self.rejected.len() < SUGGESTED_MAX { catalogue.suggestions(name) } else { Vec::new() };
         let suggestions = near.into_iter().map(str::to_owned).collect();
@@ -215,23 +244,26 @@ impl Chosen {
         }
         let Some(first) = self.rejected.iter().find(|rejected| rejected.code != RejectedCode::NotEntitled)
         else {
-            return Err(not_entitled(self.rejected.first().map_or("*", |first| &first.symbol)));
+            return Err(not_entitled("symbols", self.rejected.first().map_or("*", |first| &first.symbol)));
         };
-        let name = &first.symbol;
-        let hint =
-            first.suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        Err(Problem::new(Kind::UnknownSymbol, format!("unknown symbol `{name}`{hint}"))
-            .about("symbols", name)
-            .expecting("a symbol or alias that GET /symbols lists")
-            .suggesting(first.suggestions.clone()))
+        Err(unknown_symbol("symbols", &first.symbol, first.suggestions.clone()))
     }
 }
 
+/// A symbol that is not in the catalogue, and what was probably meant.
+pub(super) fn unknown_symbol(parameter: &str, name: &str, suggestions: Vec<String>) -> Problem {
+    let hint = suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Problem::new(Kind::UnknownSymbol, format!("unknown symbol `{}`{hint}", echo(name)))
+        .about(parameter, name)
+        .expecting("a symbol or alias that GET /symbols lists")
+        .suggesting(suggestions)
+}
+
 /// Symbols that there are, and none of them for this client.
-fn not_entitled(name: &str) -> Problem {
-    let detail = format!("`{name}` is there, but not in this plan or for this ticket");
+pub(super) fn not_entitled(parameter: &str, name: &str) -> Problem {
+    let detail = format!("`{}` is there, but not in this plan or for this ticket", echo(name));
     Problem::new(Kind::NotEntitled, detail)
-        .about("symbols", name)
+        .about(parameter, name)
         .expecting("a symbol that GET /symbols lists for this credential")
 }
 

@@ -22,7 +22,9 @@ const SHEET: &str = include_str!("dashboard/style.css");
 const SCRIPTS: &[(&str, &str)] = scripts![
     "address.js",
     "app.js",
+    "bars.js",
     "builder.js",
+    "candles.js",
     "chart.js",
     "detail.js",
     "feeds.js",

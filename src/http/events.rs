@@ -1,6 +1,8 @@
 //! What the named events say, as types: what a stream sends about itself. `hello` is beside what it tells of, in `prices`,
 //! and `gap` in the fan-out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,6 +28,22 @@ pub(super) enum Notice {
         #[schema(required = true)]
         limit: Option<u32>,
         scope: Scope,
+    },
+    /// The same, of its budget of bytes.
+    #[schema(title = "BytesPerSecond")]
+    BytesPerSecond {
+        /// Bytes in a second that all streams of the client have together.
+        #[schema(required = true)]
+        limit: Option<u32>,
+        scope: Scope,
+    },
+    /// The catalogue has changed, and with it what the stream follows.
+    #[schema(title = "Symbols")]
+    Symbols {
+        /// Followed from now on: each name as it was asked, with its symbol, as in `hello.symbols`.
+        added: BTreeMap<String, String>,
+        /// Symbols that are not in the catalogue any more.
+        removed: Vec<String>,
     },
     /// The credential that opened the stream expires, and the stream ends with it.
     #[schema(title = "CredentialExpiring")]

@@ -26,7 +26,7 @@ pub struct Parameter {
 /// What values a parameter has.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
-    /// Names with commas between them, at least one: the only form that has to be given.
+    /// Names with commas between them, at least one of which has to be given.
     Names,
     /// Names of fields with commas between them.
     Fields,
@@ -44,6 +44,8 @@ pub enum Form {
         /// What counts where it is not given.
         default: Option<&'static str>,
     },
+    /// One name, which has to be given.
+    Name,
     /// `true` or `false`; not given, it is off.
     Switch,
     /// A whole number.
@@ -70,7 +72,7 @@ impl Parameter {
     /// As it stands in a query.
     pub(super) fn in_query(&self, stream: &config::Stream) -> Said {
         let is_list = matches!(self.form, Form::Names | Form::Fields);
-        let is_required = matches!(self.form, Form::Names);
+        let is_required = self.is_required();
         ParameterBuilder::new()
             .name(self.name)
             .parameter_in(ParameterIn::Query)
@@ -90,7 +92,7 @@ impl Parameter {
         let other: Object = match self.form {
             Form::Names | Form::Fields => ObjectBuilder::new().schema_type(Type::String).build(),
             Form::Duration { .. } => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).build(),
-            Form::Text { .. } | Form::Word { .. } | Form::Switch | Form::Count { .. } => {
+            Form::Name | Form::Text { .. } | Form::Word { .. } | Form::Switch | Form::Count { .. } => {
                 if let RefOr::T(Schema::Object(object)) = &mut said {
                     object.description = about;
                 }
@@ -102,7 +104,7 @@ impl Parameter {
 
     /// Whether it has to be given.
     pub(super) fn is_required(&self) -> bool {
-        matches!(self.form, Form::Names)
+        matches!(self.form, Form::Names | Form::Name)
     }
 
     fn sentence(&self) -> String {
@@ -126,6 +128,7 @@ impl Form {
                 let (name, most) = (object.schema_type(Type::String).examples(["BTC"]), stream.symbols_max);
                 ArrayBuilder::new().items(name).min_items(Some(1)).max_items(Some(most)).into()
             }
+            Self::Name => object.schema_type(Type::String).examples(["BTC"]).into(),
             Self::Fields => {
                 let default = FieldSet::DEFAULT.iter().map(|field| Value::from(field.name())).collect();
                 let fields = ArrayBuilder::new().items(Ref::from_schema_name(<Field as ToSchema>::name()));

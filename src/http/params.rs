@@ -50,8 +50,9 @@ impl Params {
                 }
                 other => scalar(other),
             };
+            let what = if value.is_object() { "an object" } else { "a nested list" };
             text.map(|text| (name.clone(), text))
-                .ok_or_else(|| bad(format!("`{}` is an object or a nested list", echo(&name))))
+                .ok_or_else(|| bad(format!("`{}` is {what}", echo(&name))).about(&name, what))
         });
         pairs.collect::<Result<_, _>>().map(Self)
     }
@@ -98,6 +99,12 @@ impl Params {
     /// The values of a parameter that may be repeated.
     pub fn all<'p>(&'p self, name: &str) -> impl Iterator<Item = &'p str> {
         self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All of them, in order.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A switch: `true` or `false`, off where it is not given.

@@ -15,11 +15,13 @@ use super::asked::{Asked, ModeName, Rejected};
 use super::auth::Visitor;
 use super::client;
 use super::limits::{Slot, draining, jittered};
+use super::list::List;
 use super::params::Params;
 use super::server::{Handover, Peer};
 use super::sse::{self, EventData, EventName};
 use super::stream::PriceStream;
 use super::{Answer, State, refusal};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock::{self, millis};
 use crate::fanout::{From, Mode, Wanted};
@@ -58,7 +60,8 @@ pub(super) fn open(
         }
     };
     if let Err(denied) = state.auth.use_ticket(visitor) {
-        return state.denied(&denied).answer();
+        state.denied(&denied);
+        return denied.problem().answer();
     }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
@@ -96,20 +99,23 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
         max_silence: state.stream.max_silence,
         resume,
         budget: slot.budget(),
+        candles: asked.candles,
     });
     let allowance = visitor.terms.allowance;
     let hello = Hello {
-        symbols: Names { names: &asked.names, catalogue: state.catalogue() },
+        symbols: Names { names: &asked.names, catalogue: &state.catalogue() },
         rejected: &asked.rejected,
         throttle_ms: millis(asked.throttle),
         fields: asked.fields.iter().collect(),
         mode: mode_name,
+        candles: asked.candles,
         heartbeat_ms: millis(asked.heartbeat),
         resumed,
         limits: Allowed {
             streams_per_client: allowance.streams_per_client,
             opens_per_minute: allowance.opens_per_minute,
             messages_per_second: allowance.messages_per_second,
+            bytes_per_second: allowance.bytes_per_second,
             symbols_max: visitor.terms.symbols_max,
         },
         plan: visitor.terms.name.as_deref(),
@@ -121,7 +127,8 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
     sse::event(&mut opening, &hello, Some(state.fanout.at(place.position())));
     let opening = opening.freeze();
-    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, Arc::clone(&state.metrics));
+    let list = List::new(visitor, asked);
+    let stream = PriceStream::new(place, opening, asked.heartbeat, slot, list, Arc::clone(&state.metrics));
     let mut answer = Answer::default();
     stream_headers(answer.headers_mut());
     answer.extensions_mut().insert(Handover::new(stream));
@@ -148,6 +155,10 @@ pub(super) struct Hello<'a> {
     /// The fields of its messages, in their order.
     fields: Vec<Field>,
     mode: ModeName,
+    /// The interval of its bars, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    candles: Option<Interval>,
     /// Between two `hb` events; 0: none.
     heartbeat_ms: u64,
     /// Whether it goes on from the cursor that was sent.
@@ -182,6 +193,7 @@ struct Allowed {
     /// Messages in a second, over all its streams; null: as many as there are.
     #[schema(required = true)]
     messages_per_second: Option<u32>,
+    bytes_per_second: Option<u32>,
     /// Symbols on one stream.
     symbols_max: usize,
 }

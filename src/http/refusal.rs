@@ -9,6 +9,7 @@ use warp::http::{HeaderMap, HeaderName};
 use super::Answer;
 use super::events::Fault;
 use super::limits::{Code, Refusal, Scope};
+use super::params::Params;
 use super::prices::stream_headers;
 use super::problem::{Kind, Problem};
 use super::sse;
@@ -21,6 +22,12 @@ pub(super) fn is_event_source(headers: &HeaderMap) -> bool {
     let only =
         accepted.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"text/event-stream"));
     only && accepted.next().is_none() && !headers.contains_key(AUTHORIZATION)
+}
+
+/// Whether who asks can read a status, or says that he can. Only for what the parameters say of that: they are not checked
+/// yet.
+pub(super) fn reads_status(headers: &HeaderMap, params: &Params) -> bool {
+    params.all("errors").any(|errors| errors == "status") || !is_event_source(headers)
 }
 
 /// A refusal that an EventSource understands: a stream that says when to come back, and ends.
@@ -37,13 +44,20 @@ pub(super) fn in_stream(refusal: &Refusal) -> Answer {
     answer
 }
 
+/// A refusal that everybody else understands.
 pub(super) fn by_status(refusal: &Refusal) -> Answer {
+    problem(refusal).answer()
+}
+
+/// A refusal as a problem document, with when to come back.
+pub(super) fn problem(refusal: &Refusal) -> Problem {
     // Whole seconds, never 0: a client that waits for nothing comes back at once.
     let seconds = refusal.retry.as_secs_f64().ceil().max(1.0);
     let (kind, policy) = match refusal.code {
         Code::RateLimited => (Kind::RateLimited, Some(("opens", Some(60)))),
         Code::TooManyStreams => (Kind::TooManyStreams, Some(("streams", None))),
         Code::TooManyTickets => (Kind::TooManyTickets, Some(("tickets", Some(30)))),
+        Code::TooManyBadCredentials => (Kind::TooManyBadCredentials, Some(("credentials", Some(60)))),
         Code::Overloaded => (Kind::Overloaded, None),
         Code::Draining => (Kind::Draining, None),
     };
@@ -64,5 +78,5 @@ pub(super) fn by_status(refusal: &Refusal) -> Answer {
             .with_header(HeaderName::from_static("ratelimit-policy"), &quota)
             .with_header(HeaderName::from_static("ratelimit"), &format!("\"{name}\";r=0;t={seconds}"));
     }
-    problem.answer()
+    problem
 }

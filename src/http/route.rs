@@ -35,6 +35,8 @@ routes! {
     PricesByBody POST "/prices",
     /// The same objects once.
     Snapshot GET "/prices/snapshot",
+    /// Bars of one symbol.
+    Candles GET "/candles",
     /// The catalogue.
     Symbols GET "/symbols",
     /// Something to show instead of a key.
@@ -61,6 +63,8 @@ routes! {
 
 /// What stands in a path for a last part.
 const FILE: &str = "{file}";
+/// The name of what is no route.
+const OTHER: &str = "other";
 
 impl Route {
     /// All paths, each once, as an answer names them to who has missed them.
@@ -72,6 +76,28 @@ impl Route {
             }
         }
         paths.join(", ")
+    }
+
+    /// The names of all routes in metrics and spans: a closed set, whatever is asked for.
+    pub fn names() -> Vec<&'static str> {
+        let mut names: Vec<&str> = Self::ALL.iter().map(|route| route.name()).chain([OTHER]).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The name of the route that a path belongs to.
+    pub(super) fn name_of(path: &str) -> &'static str {
+        let is_of = |route: &&Self| match route.path().strip_suffix(FILE) {
+            Some(folder) => path.starts_with(folder),
+            None => path == route.path(),
+        };
+        Self::ALL.iter().find(is_of).map_or(OTHER, |route| route.name())
+    }
+
+    /// Its path; the files of a page count together.
+    fn name(self) -> &'static str {
+        self.path().strip_suffix(FILE).map_or(self.path(), |folder| folder.trim_end_matches('/'))
     }
 
     /// Lets through what has the route's path, and nothing before or behind it.
@@ -91,5 +117,31 @@ impl Route {
             let name = folder.and_then(|folder| full.as_str().strip_prefix(folder)).map(str::to_owned);
             std::future::ready(name.ok_or_else(warp::reject::not_found))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_name_of_its_route_and_no_path_makes_a_name() {
+        for (path, name) in [
+            ("/", "/"),
+            ("/prices", "/prices"),
+            ("/prices/snapshot", "/prices/snapshot"),
+            ("/dashboard/app.js", "/dashboard"),
+            ("/docs", "/docs"),
+            ("/docs/docs.js", "/docs"),
+            ("/dashboardx", "other"),
+            ("/prices/", "other"),
+            ("/PRICES", "other"),
+            ("/../etc/passwd", "other"),
+            ("other", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(Route::name_of(path), name, "{path}");
+            assert!(Route::names().contains(&name));
+        }
     }
 }

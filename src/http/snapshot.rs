@@ -38,7 +38,8 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
         if position > 0 {
             out.put_u8(b',');
         }
-        let entry = state.catalogue().entry(id);
+        let catalogue = state.catalogue();
+        let entry = catalogue.entry(id);
         state.fanout.latest().read(id, |view| {
             fields::write_json(&mut out, fields, entry, view.ticker, view.changes.newest(fields), now);
         });

@@ -101,6 +101,8 @@ events! {
     Heartbeat "hb",
     /// Trades that this stream does not have.
     Gap "gap",
+    /// A bar, whole.
+    Candle "candle",
     /// Something about this stream changed.
     Notice "notice",
     /// The request was refused for now.

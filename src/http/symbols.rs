@@ -82,7 +82,7 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
             .ok_or_else(|| Problem::bad_value("limit", text, format!("a number from 1 to {LIMIT_MAX}")))?,
     };
     let catalogue = state.catalogue();
-    let (ids, total) = catalogue.search(query, class, limit, |id| visitor.may_follow(id));
+    let (ids, total) = catalogue.search(query, class, limit, |id| visitor.may_follow(&catalogue, id));
     let symbols = ids.into_iter().map(|id| {
         let entry = catalogue.entry(id);
         Symbol {

@@ -10,7 +10,7 @@ use super::{demo, run, stage};
 fn everyone_can_read_and_reach_it_in_light_and_dark_on_a_desk_and_on_a_phone() {
     let Some(browser) = Browser::start() else { return };
     let service = stage("outage", "5");
-    browser.open(&service.url("/?symbols=BTC,DOGE,AAPL,nope"));
+    browser.open(&service.url("/?symbols=BTC,DOGE,AAPL,nope&interval=1m"));
     browser.run(LOOKS);
     run(
         &browser,

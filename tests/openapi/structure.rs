@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tickcast::catalogue::Catalogue;
 use tickcast::commands::openapi;
 
 use super::document::Document;
@@ -127,7 +126,7 @@ async fn the_document_is_the_same_each_time_and_without_a_server() {
     assert_eq!(node.get("/openapi.json").await.body, served);
     let config = config("");
     let mut printed = Vec::new();
-    openapi::run(&config, &Catalogue::new(config.instruments.clone()), &mut printed).unwrap();
+    openapi::run(&config, &mut printed).unwrap();
     assert_eq!(String::from_utf8(printed).unwrap(), served);
 }
 

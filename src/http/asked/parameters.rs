@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::candles::Interval;
 use crate::http::parameter::{Form, Parameter};
 
 /// No stream waits longer between two flushes.
@@ -53,6 +54,12 @@ pub(in crate::http) const PRICES: &[Parameter] = &[
         about: "`latest`: the newest value always arrives, older ones that were not sent yet are replaced. `ticks`: every \
                 trade in order, and a `gap` where some are lost",
         form: Form::Word { words: &["latest", "ticks"], default: Some("latest") },
+    },
+    Parameter {
+        name: "candles",
+        about: "Also send `candle` events: each symbol's bar of this interval whenever it changed, and once when it is over. \
+                Which intervals there are is the server's choice",
+        form: Form::Word { words: Interval::NAMES, default: None },
     },
     Parameter {
         name: "heartbeat",

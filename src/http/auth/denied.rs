@@ -2,7 +2,9 @@
 
 use warp::http::header::WWW_AUTHENTICATE;
 
+use crate::http::limits::Refusal;
 use crate::http::problem::{Kind, Problem, echo};
+use crate::http::refusal;
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(crate) enum Denied {
     NoSuchPlan(String),
     /// Its plan is none of an operator's.
     NoOperator,
+    /// Its address has shown too many that nobody has: whether this one is good is not told now.
+    Later(Refusal),
 }
 
 const SHOW: &str =
@@ -48,12 +52,13 @@ impl Denied {
             Self::Ticket | Self::TicketOrigin | Self::NoTicketHere => "ticket",
             Self::QueryIsOff => "query",
             Self::NoSuchPlan(_) | Self::NoOperator => "plan",
+            Self::Later(_) => "too_often",
         }
     }
 
     /// All words of [`reason`](Self::reason).
-    pub(crate) const REASONS: [&'static str; 8] =
-        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan"];
+    pub(crate) const REASONS: [&'static str; 9] =
+        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan", "too_often"];
 
     /// As the client is told.
     pub(crate) fn problem(&self) -> Problem {
@@ -88,9 +93,16 @@ impl Denied {
                 Kind::NotEntitled,
                 format!("the credential names the plan `{}`, which this server does not have", echo(plan)),
             ),
+            Self::Later(refusal) => refusal::problem(refusal),
             Self::NoOperator => {
                 Problem::new(Kind::NotEntitled, "this route is for operators: a plan with `operator = true`")
             }
         }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        denied.problem()
     }
 }

@@ -6,6 +6,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, Type}
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::candles::CandleEvent;
 use crate::fanout::Gap;
 use crate::fields::PriceMessage;
 use crate::http::events::{Bye, Fault, Heartbeat, Notice};
@@ -28,6 +29,7 @@ fn data(event: EventName) -> Cow<'static, str> {
         EventName::Hello => Hello::name(),
         EventName::Heartbeat => Heartbeat::name(),
         EventName::Gap => Gap::name(),
+        EventName::Candle => CandleEvent::name(),
         EventName::Notice => Notice::name(),
         EventName::Fault => Fault::name(),
         EventName::Bye => Bye::name(),
@@ -41,6 +43,7 @@ fn add_data(schemas: &mut Schemas) {
             EventName::Hello => add::<Hello<'_>>(schemas),
             EventName::Heartbeat => add::<Heartbeat>(schemas),
             EventName::Gap => add::<Gap<'_>>(schemas),
+            EventName::Candle => add::<CandleEvent<'_>>(schemas),
             EventName::Notice => add::<Notice>(schemas),
             EventName::Fault => add::<Fault>(schemas),
             EventName::Bye => add::<Bye>(schemas),

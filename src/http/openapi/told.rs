@@ -11,7 +11,8 @@ use crate::http::auth::Door;
 use crate::http::problem::Kind;
 use crate::http::route::Route;
 use crate::http::sse;
-use crate::http::{asked, feeds, ops, snapshot, symbols, tickets};
+use crate::http::{asked, candles, feeds, ops, snapshot, symbols, tickets};
+use crate::metrics::Exposition;
 
 const HTML: &str = "text/html";
 const SCRIPT: &str = "text/javascript";
@@ -39,12 +40,19 @@ const QUERY_KEY: &[Kind] = &[Kind::QueryCredentialOff];
 /// What can be wrong with any body.
 const BODY: &[Kind] = &[Kind::BadBody, Kind::UnknownParameter, Kind::BodyTooSlow, Kind::BodyTooLarge];
 /// Who may not get in.
-const ENTRY: &[Kind] = &[Kind::NoCredential, Kind::BadCredential, Kind::ExpiredCredential, Kind::NotEntitled];
+const ENTRY: &[Kind] = &[
+    Kind::NoCredential,
+    Kind::BadCredential,
+    Kind::ExpiredCredential,
+    Kind::NotEntitled,
+    Kind::TooManyBadCredentials,
+];
 /// What can be wrong with symbols.
 const CHOICE: &[Kind] =
     &[Kind::BadValue, Kind::NoSymbols, Kind::TooManySymbols, Kind::NotEntitled, Kind::UnknownSymbol];
 /// Why there is no stream now.
 const LIMITS: &[Kind] = &[Kind::RateLimited, Kind::TooManyStreams, Kind::Overloaded, Kind::Draining];
+
 /// What the document says of a route.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn told(route: Route) -> Told {
@@ -83,6 +91,18 @@ pub(super) fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: snapshot::PARAMETERS,
             answers: vec![answer::<snapshot::Snapshot<'_>>(200, "Each symbol once, and what was rejected")],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE],
+            ..Told::default()
+        },
+        Route::Candles => Told {
+            id: "getCandles",
+            tag: PRICES,
+            summary: "Bars of one symbol, the oldest first",
+            about: "The newest bars there are, made of trades; the last one may not be over. A stream that wants them as they \
+                    change asks for `candles`.",
+            door: Some(Door::Data),
+            parameters: candles::PARAMETERS,
+            answers: vec![answer::<candles::Candles<'_>>(200, "The bars")],
             problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE],
             ..Told::default()
         },
@@ -143,7 +163,7 @@ pub(super) fn told(route: Route) -> Told {
             tag: OPERATOR,
             summary: "What is counted, for Prometheus",
             door: Some(Door::Operator),
-            answers: vec![text(media_type(ops::METRICS_TYPE), "OpenMetrics")],
+            answers: vec![metrics_answer()],
             problems: vec![QUERY, QUERY_KEY, ENTRY],
             ..Told::default()
         },
@@ -190,4 +210,16 @@ fn stream_answer() -> (u16, Response) {
     let about = "The stream: `hello`, then prices and what else there is to say. Comment lines keep it from looking dead. \
                  Who looks like a browser's EventSource and is refused for now gets a `fault` event and the end";
     (200, content(media_type(sse::MEDIA_TYPE), events.into(), about))
+}
+
+/// What is counted, in either of Prometheus's formats.
+fn metrics_answer() -> (u16, Response) {
+    let text = || Content::new(Some(ObjectBuilder::new().schema_type(Type::String).build()));
+    let formats = [Exposition::Text, Exposition::OpenMetrics].map(|format| media_type(format.media_type()));
+    let about = "Prometheus's text format, or OpenMetrics for who accepts it";
+    let response = formats
+        .into_iter()
+        .fold(ResponseBuilder::new(), |response, format| response.content(format, text()))
+        .description(about);
+    (200, response.build())
 }

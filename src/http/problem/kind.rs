@@ -84,6 +84,8 @@ kinds! {
     TooManyStreams TOO_MANY_REQUESTS "too-many-streams" "Too many streams are open",
     /// Over the limit of tickets that are not used up.
     TooManyTickets TOO_MANY_REQUESTS "too-many-tickets" "Too many tickets are not used up",
+    /// Somebody at the address tries credentials.
+    TooManyBadCredentials TOO_MANY_REQUESTS "too-many-bad-credentials" "Too many credentials that nobody has came from this address",
     /// The node has no room.
     Overloaded SERVICE_UNAVAILABLE "overloaded" "The server has no room for more",
     /// The node is about to stop.
