@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::candles::Keeping;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::config::{Config, Sim};
@@ -145,7 +146,8 @@ fn start(
     let board = Board::new(Arc::clone(&metrics));
     let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
     let bells = Arc::new(Bells::default());
-    let latest = Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells));
+    let latest = Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells))
+        .with_candles(Keeping::new(config.candles.clone(), &metrics));
     let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(rand::random()));
     let (silences, judged) = watch::channel(Silences::new());
     let (revised, revisions) = watch::channel(latest.revision());

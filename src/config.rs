@@ -2,6 +2,7 @@
 //! once. What a key means is said here and in `config/tickcast.toml`; what is done with it, where it is used.
 
 mod auth;
+mod candles;
 mod env;
 mod feeds;
 mod instrument;
@@ -26,6 +27,7 @@ use ipnet::IpNet;
 pub use auth::{
     ApiKey, Auth, AuthMode, BadJwks, Jwt, JwtKey, KeyHash, KeysFile, Operators, SignedBy, check_key,
 };
+pub use candles::Candles;
 pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
 pub use instrument::{Class, Instrument, NAME_MAX, PriceRule, Source, StaleAfter};
 pub use mistake::{Mistake, Mistakes, Place};
@@ -58,6 +60,8 @@ pub struct Config {
     pub feeds: Feeds,
     /// `[stream]`.
     pub stream: Stream,
+    /// `[candles]`.
+    pub candles: Candles,
     /// `[limits]`.
     pub limits: Limits,
     /// `[http]`.
@@ -210,6 +214,7 @@ pub fn load(
         let feeds = top.table("feeds", |section| Feeds::read(section, &env)).unwrap_or_default();
         let is_feeds_right = top.mistakes() == mistakes_before;
         let stream = top.table("stream", Stream::read).unwrap_or_default();
+        let candles = top.table("candles", Candles::read).unwrap_or_default();
         let limits = top.table("limits", Limits::read).unwrap_or_default();
         let http = top.table("http", Http::read).unwrap_or_default();
         let record = top.table("record", Record::read).flatten();
@@ -222,7 +227,8 @@ pub fn load(
             auth
         };
         let auth = top.table("auth", read_auth).unwrap_or_default();
-        let config = Config { instruments: Vec::new(), feeds, stream, limits, http, auth, plans, record };
+        let instruments = Vec::new();
+        let config = Config { instruments, feeds, stream, candles, limits, http, auth, plans, record };
         (drafts, plan_drafts, config, is_feeds_right)
     };
     let (drafts, plan_drafts, mut config, is_feeds_right) =

@@ -7,6 +7,7 @@
 
 mod bells;
 mod budget;
+mod candles;
 mod choice;
 mod ear;
 mod encodings;
@@ -27,6 +28,7 @@ pub use place::{Place, Turn, Wait};
 pub use shelf::Shelf;
 pub use subscription::{Flush, Mode, Subscription, Waiter, Wanted};
 pub use ticks::From;
+pub(crate) use ticks::Gap;
 pub use waiting::{Places, Waiting};
 
 use tokio::time::Instant;

@@ -13,7 +13,7 @@ use sd_notify::NotifyState;
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
 use tickcast::commands::watch::{self, WatchError};
-use tickcast::commands::{check, decode, key};
+use tickcast::commands::{check, decode, key, openapi};
 use tickcast::config::{self, Config, Http};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
@@ -62,6 +62,8 @@ enum Command {
     Decode(Decode),
     /// Loads the config, prints every mistake with its line, then the plan.
     Check(Check),
+    /// Prints the document that a server with this config serves at /openapi.json.
+    Openapi(Openapi),
     /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
     Key(Key),
     /// Shows prices in the terminal, live, over the service's own stream; as lines where the output is no terminal.
@@ -105,6 +107,13 @@ struct Decode {
 
 #[derive(Debug, Args)]
 struct Check {
+    /// The config [default: the built-in demo].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Openapi {
     /// The config [default: the built-in demo].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -176,6 +185,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => serve(args),
         Command::Decode(args) => run_decode(&args),
         Command::Check(args) => run_check(&args),
+        Command::Openapi(args) => run_openapi(&args),
         Command::Key(args) => run_key(&args),
         Command::Watch(args) => run_watch(args),
     }
@@ -386,6 +396,11 @@ fn run_check(args: &Check) -> Result<(), Failure> {
     let catalogue = Catalogue::new(config.instruments.clone());
     check::run(&config, &catalogue, &mut io::stdout().lock())
         .map_err(|error| Failure::Run(format!("check: {error}")))
+}
+
+fn run_openapi(args: &Openapi) -> Result<(), Failure> {
+    let config = load(args.config.as_deref(), None)?;
+    openapi::run(&config, &mut io::stdout().lock()).map_err(|error| Failure::Run(format!("openapi: {error}")))
 }
 
 /// The key goes to stdout, alone, and the lines for the file to stderr: `tickcast key alice 2>> keys.toml` shows the one and

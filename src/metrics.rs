@@ -54,6 +54,12 @@ pub struct Metrics {
     pub record_refused: Family<ByVenue, Counter>,
     /// Receive time minus event time.
     pub feed_lag: Family<ByVenue, Histogram, fn() -> Histogram>,
+    /// Trades that came when their bar was over, by interval.
+    pub candle_trades_late: Family<ByInterval, Counter>,
+    /// Trades cancelled or corrected, by what that did to bars.
+    pub candle_corrections: Family<ByReason, Counter>,
+    /// Bars that a stream was too late for.
+    pub candles_lost: Counter,
     /// Streams open now.
     pub streams_open: Gauge,
     /// Streams opened.
@@ -125,6 +131,9 @@ impl Default for Metrics {
             connection_age: Family::new_with_constructor(ages),
             record_refused: Family::default(),
             feed_lag: Family::new_with_constructor(seconds),
+            candle_trades_late: Family::default(),
+            candle_corrections: Family::default(),
+            candles_lost: Counter::default(),
             streams_open: Gauge::default(),
             streams_opened: Counter::default(),
             streams_closed: Family::default(),
@@ -223,6 +232,13 @@ impl Metrics {
         r.register("record_refused", refused, self.record_refused.clone());
         let lag = "Receive time minus the venue's time";
         r.register_with_unit("feed_lag", lag, Unit::Seconds, self.feed_lag.clone());
+        let late = "Trades that came when their bar was over and are not in it, by interval";
+        r.register("candle_trades_late", late, self.candle_trades_late.clone());
+        let corrections =
+            "Trades cancelled or corrected: every bar made anew, a bar only marked, trade not found";
+        r.register("candle_corrections", corrections, self.candle_corrections.clone());
+        let lost = "Times a stream was not told of bars because they are no longer kept";
+        r.register("candles_lost", lost, self.candles_lost.clone());
         r.register("streams_open", "Streams open now", self.streams_open.clone());
         r.register("streams_opened", "Streams opened", self.streams_opened.clone());
         r.register("streams_closed", "Streams closed, by reason", self.streams_closed.clone());

@@ -100,6 +100,7 @@ async fn without_a_credential_prices_are_a_401_for_everybody_and_health_and_the_
         for path in [
             "/prices?symbols=BTC",
             "/prices/snapshot?symbols=BTC",
+            "/candles?symbol=BTC",
             "/symbols",
             "/feeds",
             "/metrics",
@@ -187,6 +188,10 @@ async fn a_plan_decides_on_symbols_throttle_and_streams_and_hello_says_so() {
         refused(&answer, 403, "not-entitled");
         assert_eq!(answer.json()["value"], "AAPL");
     }
+    let bars = get(&node, "/candles?symbol=aapl", &free).await;
+    refused(&bars, 403, "not-entitled");
+    assert_eq!((&bars.json()["parameter"], &bars.json()["value"]), (&json!("symbol"), &json!("aapl")));
+    assert_eq!(get(&node, "/candles?symbol=BTC", &free).await.head.status(), 200);
     refused(&get(&node, "/prices?symbols=AAPL,NOPE", &free).await, 404, "unknown-symbol");
     refused(&get(&node, "/prices?symbols=BTC,ETH,XBT,AAPL", &free).await, 400, "too-many-symbols");
     let all = get(&node, "/prices/snapshot?symbols=*", &free).await.json();

@@ -71,6 +71,7 @@ impl Service {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 

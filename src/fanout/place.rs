@@ -8,6 +8,7 @@ use bytes::BufMut;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Counted, Owed};
+use super::candles::Bars;
 use super::choice::Choice;
 use super::encodings::Message;
 use super::known::{Found, Known, Messages};
@@ -25,6 +26,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 pub struct Place {
     choice: Choice,
     sent: Sent,
+    bars: Option<Box<Bars>>,
     throttle: Duration,
     /// The window of the last flush: none before this.
     window_end: Option<Instant>,
@@ -72,7 +74,7 @@ pub struct Wait {
 impl Place {
     pub(super) fn new(fanout: &Fanout, wanted: Wanted, now: Instant) -> Self {
         let since = wanted.since();
-        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, .. } = wanted;
+        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, candles, .. } = wanted;
         let (sent, position) = match mode {
             Mode::Latest => {
                 let withheld = min_change.map(|least| Withheld::new(least, max_silence, symbols.len(), now));
@@ -88,6 +90,7 @@ impl Place {
         Self {
             choice: fanout.choices.choose(&symbols, fields),
             sent,
+            bars: candles.map(|interval| Box::new(Bars::new(fanout, interval, &symbols))),
             throttle,
             window_end: None,
             position,
@@ -116,6 +119,9 @@ impl Place {
             }
             Sent::Ticks(ticks) => ticks.follow(symbols),
         }
+        if let Some(bars) = &mut self.bars {
+            bars.follow(symbols);
+        }
         self.choice = fanout.choices.choose(symbols, self.choice.fields);
     }
 
@@ -127,7 +133,7 @@ impl Place {
     /// The newest version that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self, fanout: &Fanout) -> u64 {
         let newest = fanout.latest.committed();
-        if !self.is_behind(fanout) && newest > self.position {
+        if !self.lacks_prices(fanout) && newest > self.position {
             self.position = newest;
         }
         self.position
@@ -135,6 +141,10 @@ impl Place {
 
     /// Whether any symbol has changed since the last flush. Does not count what is withheld.
     pub fn is_behind(&self, fanout: &Fanout) -> bool {
+        self.lacks_prices(fanout) || self.bars.as_ref().is_some_and(|bars| bars.is_behind())
+    }
+
+    fn lacks_prices(&self, fanout: &Fanout) -> bool {
         match &self.sent {
             Sent::Latest { known, .. } => known.any(&self.choice, fanout),
             Sent::Ticks(ticks) => ticks.is_behind(),
@@ -149,6 +159,12 @@ impl Place {
     /// Takes the stream's turn. Not to be called while the last flush is still unwritten: what is taken here counts as
     /// sent.
     pub fn turn(&mut self, fanout: &Fanout, shelf: &mut Shelf, now: Instant) -> Turn {
+        // The bars of a flush go out behind it.
+        if self.bars.as_ref().is_some_and(|bars| bars.is_due())
+            && let Some(parcel) = self.take_bars(fanout, shelf)
+        {
+            return Turn::Flush(self.out(parcel));
+        }
         if let Some(end) = self.window_end.filter(|&end| now < end) {
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
@@ -166,10 +182,16 @@ impl Place {
                 if parcel.conflated > 0 {
                     fanout.metrics.conflated.inc_by(parcel.conflated);
                 }
+                if let Some(bars) = &mut self.bars {
+                    bars.set_due();
+                }
                 Turn::Flush(self.flush(parcel, now))
             }
             Err(Unfinished) => Turn::Again,
             Ok(None) => {
+                if let Some(parcel) = self.take_bars(fanout, shelf) {
+                    return Turn::Flush(self.flush(parcel, now));
+                }
                 // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
                 (self.window_end, self.held) = (None, None);
                 let until = match &self.sent {
@@ -216,8 +238,12 @@ impl Place {
         Ok(parcel)
     }
 
+    fn take_bars(&mut self, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
+        self.bars.as_mut()?.take(fanout, shelf)
+    }
+
+    /// Begins a window with this.
     fn flush(&mut self, parcel: Parcel, now: Instant) -> Flush {
-        let Parcel { bytes, payload, messages, last, .. } = parcel;
         // Timers have a grain: what is late by less than that begins its window when it should have, so that a steady
         // stream keeps its pace.
         let begin = self.window_end.filter(|&end| now.saturating_duration_since(end) <= GRAIN).unwrap_or(now);
@@ -225,6 +251,11 @@ impl Place {
         if let Some(counted) = self.held.take() {
             self.slowed[counted as usize] = true;
         }
+        self.out(parcel)
+    }
+
+    fn out(&mut self, parcel: Parcel) -> Flush {
+        let Parcel { bytes, payload, messages, last, .. } = parcel;
         if self.budget.is_some() {
             let add = |owed: u32, more| owed.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
             let Owed { messages: owed, bytes } = self.owed;

@@ -14,6 +14,7 @@ use super::place::{Place, Turn, Wait};
 use super::shelf::Shelf;
 use super::ticks::From;
 use super::{Fanout, MinChange};
+use crate::candles::Interval;
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
 use crate::http::framing::Framing;
@@ -38,6 +39,8 @@ pub struct Wanted {
     pub resume: Option<Cursor>,
     /// The messages and bytes that its client may be sent; `None` is without a limit.
     pub budget: Option<Arc<Budget>>,
+    /// Bars of this interval too.
+    pub candles: Option<Interval>,
 }
 
 /// What a stream sends of each symbol.

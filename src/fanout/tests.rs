@@ -7,6 +7,7 @@
     reason = "a test fails by a panic, also that of its tasks"
 )]
 
+mod candles;
 mod ticks;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ impl Desk {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 

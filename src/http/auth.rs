@@ -29,10 +29,12 @@ pub use keyring::hash;
 pub use terms::Terms;
 pub use tickets::LIFETIME as TICKET_LIFETIME;
 
+pub(super) use credential::{API_KEY, API_KEY_HEADER, TICKET};
 pub(crate) use denied::Denied;
 
 use super::client::{self, ClientId};
 use super::limits::{Code, Refusal, Scope, jittered, overloaded, spread};
+use super::openapi::{Asks, Whom};
 use super::params::Params;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock;
@@ -326,6 +328,20 @@ impl Auth {
     /// Whether clients show credentials at all.
     pub(super) fn is_on(&self) -> bool {
         !matches!(self.mode, Mode::None)
+    }
+
+    /// What clients are asked to show, as the document says it.
+    pub fn asks(&self) -> Asks {
+        Asks {
+            whom: match self.anonymous {
+                _ if !self.is_on() => Whom::Nobody,
+                Some(_) => Whom::Some,
+                None => Whom::Everybody,
+            },
+            operators: self.operators == Operators::Open,
+            cookie: self.cookie.clone(),
+            query: self.query,
+        }
     }
 
     /// Drops tickets that are too old, and addresses whose bad credentials are. To be called now and then.

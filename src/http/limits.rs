@@ -20,6 +20,7 @@ use rand::RngExt;
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::warn;
+use utoipa::ToSchema;
 
 pub use accepts::AcceptRate;
 
@@ -128,8 +129,9 @@ pub struct Refusal {
 }
 
 /// Kinds of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RefusalCode)]
 pub enum Code {
     /// Too many opens in a minute.
     RateLimited,
@@ -173,8 +175,9 @@ impl Code {
 }
 
 /// Whose limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LimitScope)]
 pub enum Scope {
     /// The client's, known by its address.
     Client,

@@ -1,6 +1,7 @@
 //! For the operator: health and metrics.
 
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 use warp::http::header::{CONTENT_TYPE, VARY};
 use warp::http::{HeaderValue, StatusCode};
 
@@ -12,10 +13,39 @@ use crate::clock;
 use crate::metrics::{ByStatus, Exposition, Levels};
 use crate::ticker::Status;
 
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Live {
+    status: Liveness,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Liveness {
+    Live,
+}
+
+/// Whether there are prices.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
+    status: Readiness,
+    /// Why it is not ready; empty where it is.
+    reasons: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Readiness {
+    /// Some feed is ticking, and the server is not about to stop.
+    Ready,
+    /// Not so.
+    NotReady,
+}
+
 /// Alive: it answers.
 pub(super) fn live(_: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
-    Ok(json_of(&json!({ "status": "live" })))
+    Ok(json_of(&Live { status: Liveness::Live }))
 }
 
 /// Ready: some feed has delivered a tick and is not silent, and the server is not about to stop.
@@ -23,8 +53,8 @@ pub(super) fn ready(state: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
     let reasons = reasons(state);
     let ready = reasons.is_empty();
-    let mut answer =
-        json_of(&json!({ "status": if ready { "ready" } else { "not_ready" }, "reasons": reasons }));
+    let status = if ready { Readiness::Ready } else { Readiness::NotReady };
+    let mut answer = json_of(&Ready { status, reasons });
     if !ready {
         *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

@@ -29,6 +29,8 @@ pub(crate) use listener::BACKLOG;
 pub use listener::bind;
 pub(super) use outgoing::Handover;
 pub(crate) use proxied::BadHeader;
+#[cfg(any(test, fuzzing))]
+pub(super) use proxied::{Said, read as read_proxy_header};
 pub use tls::{Tls, TlsError};
 
 use super::State;

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rand::RngExt;
-use serde_json::json;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::State;
-use super::auth::lease::{self, LeaseEvent};
+use super::auth::lease::LeaseEvent;
+use super::events::{Bye, ByeReason, Heartbeat as Beaten, Notice};
 use super::limits::{Slot, jittered};
 use super::list::{Change, List};
-use super::sse::{self, EventName};
+use super::sse;
 use crate::clock;
 use crate::fanout::{self, Counted, Place, Shelf, Wait};
 use crate::metrics::{ByReason, Metrics};
@@ -38,7 +38,7 @@ pub(super) struct PriceStream {
     /// Our moment in the drain window, once the server is stopping.
     bye_at: Option<Instant>,
     /// Why it has ended, once it has.
-    ended: Option<&'static str>,
+    ended: Option<ByeReason>,
     /// The client was told that its credential expires.
     told_expiring: bool,
     stalled: bool,
@@ -144,12 +144,12 @@ impl PriceStream {
             // At its own moment of the drain window, so that clients don't all come back at once.
             let share = || state.http.drain_window.mul_f64(rand::rng().random_range(0.0..1.0));
             if now >= *self.bye_at.get_or_insert_with(|| now + share()) {
-                return self.end("draining", state, shelf, now);
+                return self.end(ByeReason::Draining, state, shelf, now);
             }
         }
         // A key that is taken back comes without a time: it is seen here, with the next prices or the next heartbeat.
         match self.slot.lease().say(now) {
-            Some(LeaseEvent::Ended(end)) => return self.end(end.reason(), state, shelf, now),
+            Some(LeaseEvent::Ended(end)) => return self.end(end.into(), state, shelf, now),
             Some(LeaseEvent::Expiring(left)) if !std::mem::replace(&mut self.told_expiring, true) => {
                 return self.say(expiring(left), shelf, now);
             }
@@ -188,7 +188,7 @@ impl PriceStream {
         }
     }
 
-    fn end(&mut self, reason: &'static str, state: &State, shelf: &Shelf, now: Instant) -> Turn {
+    fn end(&mut self, reason: ByeReason, state: &State, shelf: &Shelf, now: Instant) -> Turn {
         self.ended = Some(reason);
         self.say(bye(reason, state), shelf, now)
     }
@@ -205,51 +205,43 @@ impl PriceStream {
 
     fn slowed(&self, state: &State, counted: Counted) -> Bytes {
         let limit = self.slot.budget().and_then(|budget| budget.per_second(counted));
-        let code = counted.limit();
-        state.limited(code);
+        state.limited(counted.limit());
+        let scope = self.slot.scope();
+        let notice = match counted {
+            Counted::Messages => Notice::MessagesPerSecond { limit, scope },
+            Counted::Bytes => Notice::BytesPerSecond { limit, scope },
+        };
         let mut out = BytesMut::with_capacity(128);
-        sse::event(
-            &mut out,
-            EventName::Notice,
-            &json!({ "code": code, "limit": limit, "scope": self.slot.scope() }),
-            None,
-        );
+        sse::event(&mut out, &notice, None);
         out.freeze()
     }
 
     fn visible_heartbeat(&mut self, state: &State) -> Bytes {
         let mut out = BytesMut::with_capacity(80);
         let position = state.fanout.at(self.place.pass(&state.fanout));
-        sse::event(
-            &mut out,
-            EventName::Heartbeat,
-            &json!({ "time": clock::wall().as_millis() }),
-            Some(position),
-        );
+        sse::event(&mut out, &Beaten { time: clock::wall().as_millis() }, Some(position));
         out.freeze()
     }
 }
 
 fn expiring(left: Duration) -> Bytes {
     let mut out = BytesMut::with_capacity(80);
-    let notice = json!({ "code": lease::EXPIRING, "in_ms": clock::millis(left) });
-    sse::event(&mut out, EventName::Notice, &notice, None);
+    sse::event(&mut out, &Notice::CredentialExpiring { in_ms: clock::millis(left) }, None);
     out.freeze()
 }
 
-fn bye(reason: &str, state: &State) -> Bytes {
+fn bye(reason: ByeReason, state: &State) -> Bytes {
     let retry_ms = clock::millis(jittered(state.stream.retry));
     let mut out = BytesMut::with_capacity(128);
     sse::retry(&mut out, retry_ms);
-    sse::event(&mut out, EventName::Bye, &json!({ "reason": reason, "retry_ms": retry_ms }), None);
+    sse::event(&mut out, &Bye { reason, retry_ms }, None);
     out.freeze()
 }
 
 impl Drop for PriceStream {
     fn drop(&mut self) {
         let reason = match (self.ended, self.stalled) {
-            (Some("draining"), _) => "drained",
-            (Some(reason), _) => reason,
+            (Some(reason), _) => reason.name(),
             (None, true) => "stalled",
             _ => "client",
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tickcast_feeds::{UnixNanos, Venue};
+use utoipa::ToSchema;
 
 use crate::clock;
 use crate::consolidate::Moment;
@@ -34,7 +35,7 @@ pub struct Feed {
 }
 
 /// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedState {
     /// Not open yet.
@@ -102,44 +103,74 @@ struct Inner {
 }
 
 /// What was counted on one connection.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub(super) struct Counts {
+    /// Frames read.
     pub(super) frames: u64,
+    /// Ticks made of them.
     pub(super) ticks: u64,
+    /// Frames that were not understood.
     pub(super) frames_refused: u64,
+    /// Holes in the venue's numbering.
     pub(super) gaps: u64,
+    /// Ticks that were there already.
     pub(super) duplicates: u64,
+    /// Connections after the first.
     pub(super) reconnects: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// What a venue will not send.
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Refused {
+    /// The instrument as the venue names it, where it says which.
+    #[schema(required = true)]
     wire: Option<String>,
+    /// The venue's words.
     reason: String,
 }
 
-/// One feed as `/feeds` shows it.
-#[derive(Debug, Serialize)]
+/// How one connection to a venue is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Feed)]
 pub struct Report {
+    /// Whose.
     venue: &'static str,
+    /// Which of the venue's, from 1.
     connection: u32,
     state: FeedState,
+    /// In this state since, ms since 1970.
     since: i64,
+    /// Where it goes, without secrets.
     url: String,
+    /// Instruments that it is to follow.
     wanted: usize,
+    /// Instruments that the venue said it sends.
     acknowledged: usize,
+    /// Instruments that the venue will not send.
     refused: Vec<Refused>,
+    /// Since the newest tick; null before the first.
+    #[schema(required = true)]
     last_tick_age_ms: Option<u64>,
+    /// How far ticks are behind the venue's clock; null where that is not known.
+    #[schema(required = true)]
     lag_ms: Option<Lag>,
     #[serde(flatten)]
+    #[schema(inline)]
     counts: Counts,
+    /// Until it is tried again, where it is between two attempts.
+    #[schema(required = true)]
     next_attempt_ms: Option<u64>,
+    /// Why the last connection ended, where one did.
+    #[schema(required = true)]
     last_error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A delay in ms; negative where the venue's clock is ahead of ours.
+#[derive(Debug, Serialize, ToSchema)]
 struct Lag {
+    /// The median.
     p50: i64,
+    /// That of the slowest in a hundred.
     p99: i64,
 }
 

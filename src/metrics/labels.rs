@@ -4,9 +4,10 @@
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use tickcast_feeds::Venue;
 
+use crate::candles::{CORRECTIONS, Interval};
 use crate::http::auth::{Denied, lease::LeaseEnd};
 use crate::http::server::BadHeader;
-use crate::http::{ROUTES, limits};
+use crate::http::{Route, limits};
 use crate::ingest::{FeedState, RECONNECT_REASONS};
 use crate::ticker::Status;
 
@@ -29,11 +30,12 @@ pub fn closed_set(label: &str) -> Option<Vec<&'static str>> {
         "state" => FeedState::ALL.into_iter().map(FeedState::name).chain(INSTRUMENTS).collect(),
         "reason" => {
             let ours: [&[_]; 4] = [&STREAM_ENDS, &LeaseEnd::REASONS, &Denied::REASONS, &BadHeader::REASONS];
-            let venues: [&[_]; 2] = [&RECONNECT_REASONS, &IGNORED];
+            let venues: [&[_]; 3] = [&RECONNECT_REASONS, &IGNORED, &CORRECTIONS];
             ours.concat().into_iter().chain(venues.concat()).collect()
         }
         "limit" => limits::NAMES.to_vec(),
-        "route" => ROUTES.to_vec(),
+        "interval" => Interval::NAMES.to_vec(),
+        "route" => Route::names(),
         "status" => Status::ALL.into_iter().map(Status::name).chain(STATUSES).collect(),
         "version" => vec![env!("CARGO_PKG_VERSION")],
         _ => return None,
@@ -81,6 +83,13 @@ pub struct ByReason {
     pub reason: &'static str,
 }
 
+/// An interval of bars.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByInterval {
+    /// Which.
+    pub interval: &'static str,
+}
+
 /// A limit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByLimit {
@@ -114,7 +123,7 @@ pub struct ByStatus {
 /// A route and how it was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByRequest {
-    /// One of [`ROUTES`](crate::http::ROUTES), never what was asked for.
+    /// One of [`Route::names`], never what was asked for.
     pub route: &'static str,
     /// One of [`STATUSES`].
     pub status: &'static str,

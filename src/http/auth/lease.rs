@@ -10,8 +10,6 @@ use super::guesses::Proven;
 
 /// A stream is warned so long before its credential expires.
 pub const WARN_AHEAD: Duration = Duration::from_secs(60);
-/// The `code` of that warning, a `notice`, which has `in_ms` beside it.
-pub const EXPIRING: &str = "credential_expiring";
 
 /// Until when, and on whose word, a stream may go on. Cheap to clone and to ask.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +55,7 @@ impl LeaseEnd {
     pub(crate) const REASONS: [&'static str; 3] =
         ["credential_expired", "credential_revoked", "credential_changed"];
 
-    /// The word in `bye` and in metrics.
+    /// The word in metrics.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Expired => "credential_expired",

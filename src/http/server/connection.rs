@@ -35,7 +35,7 @@ use super::proxied::{self, BadHeader, Said};
 use super::request::{Asked, connection_span, note_client};
 use super::tls::{Protocol, Tls};
 use crate::http::link::{HEAD_MAX, Link, Progress};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::stream::PriceStream;
 use crate::http::{Answer, Probe, State, client};
 use crate::metrics::ByReason;
@@ -269,11 +269,8 @@ impl Serving {
 }
 
 fn too_many_headers(count: usize) -> Answer {
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     let detail = format!("the request has {count} headers");
-    Problem::new(status, "too-many-headers", "The request has too many headers", detail)
-        .expecting(format!("at most {HEADERS_MAX}"))
-        .answer()
+    Problem::new(Kind::TooManyHeaders, detail).expecting(format!("at most {HEADERS_MAX}")).answer()
 }
 
 fn tune(socket: &TcpStream, stall_max: Duration) -> io::Result<()> {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{Span, debug, debug_span, field};
 use warp::http::{Method, Request, StatusCode};
 
-use crate::http::routes;
+use crate::http::Route;
 use crate::metrics::Metrics;
 
 /// A request that is being answered.
@@ -22,7 +22,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Its head was read.
     pub(super) fn new<B>(request: &Request<B>) -> Self {
-        let route = routes::of(request.uri().path());
+        let route = Route::name_of(request.uri().path());
         let method = method(request.method());
         // Neither the path nor the query: there a client writes what it likes, and some write keys.
         let span = debug_span!("request", method, route, status = field::Empty);
