@@ -130,6 +130,7 @@ async fn what_every_route_answers_when_all_is_well_is_as_told() {
     for price in snapshot["prices"].as_array().unwrap() {
         assert_eq!(price.as_object().unwrap().len(), fields.len(), "every field is there, if null");
     }
+    ask(&document, &node, "GET /candles", "?symbol=BTC", "").await;
     for operation in [
         "GET /symbols",
         "GET /feeds",
@@ -146,6 +147,7 @@ async fn what_every_route_answers_when_all_is_well_is_as_told() {
     }
     let told: BTreeSet<String> = [
         "GET / 200",
+        "GET /candles 200",
         "GET /dashboard/{file} 200",
         "GET /docs 200",
         "GET /docs/{file} 200",
@@ -190,6 +192,9 @@ async fn ask_wrongly(document: &Document) {
         }
     }
     ask(document, &node, "GET /symbols", "?limit=0", "").await;
+    for query in ["", "?symbol=NOPE", "?symbol=BTC&limit=0"] {
+        ask(document, &node, "GET /candles", query, "").await;
+    }
     for body in [
         "{",
         "{}",
@@ -230,6 +235,15 @@ async fn ask_without_leave(document: &Document) {
     }
     ask(document, &node, "GET /prices", "?symbols=AAPL", &bearer("free")).await;
     ask(document, &node, "GET /feeds", "", &bearer("free")).await;
+    let (guessed, _file) = keyed("openapi-guessed", "[limits]\nbad_credentials_per_minute = 1").await;
+    let headers = bearer("nobody") + "content-length: 0\r\n";
+    ask(document, &guessed, "GET /symbols", "", &headers).await;
+    for (method, template, said) in document.operations() {
+        if said["responses"].get("401").is_some() {
+            let answer = ask(document, &guessed, &format!("{method} {template}"), "", &headers).await;
+            assert_eq!(answer.head.status(), 429, "{template}");
+        }
+    }
     post(document, &node, "POST /tickets", &bearer("free"), "{\"symbols\":1,\"x\":1}").await;
     post(document, &node, "POST /tickets", &bearer("free"), "{\"symbols\":\"NOPE\"}").await;
     let large = format!("{{\"symbols\":\"{}\"}}", "BTC,".repeat(20_000));

@@ -62,5 +62,6 @@ pub struct CandleEvent<'a> {
     pub interval: Interval,
     /// The bar.
     #[serde(flatten)]
+    #[schema(inline)]
     pub candle: Candle,
 }

@@ -15,11 +15,11 @@ use warp::http::Method;
 use super::params::Params;
 use super::problem::{self, Problem};
 use super::route::Route;
-use super::{Answer, State, feeds, json, ops, snapshot, symbols, tickets};
+use super::{Answer, State, json};
 use crate::config;
-use crate::fields::{Field, PriceMessage};
+use crate::fields::Field;
 use crate::schema::{Schemas, add};
-use events::{EventDataByName, StreamEvent};
+use events::EventDataByName;
 use operations::{PricesRequest, TicketRequest};
 
 pub use security::{Asks, Whom};
@@ -78,16 +78,13 @@ fn document(server: Server<'_>) -> OpenApi {
 
 fn components(server: Server<'_>) -> utoipa::openapi::Components {
     let mut schemas = Schemas::new();
+    for &route in Route::ALL {
+        for answer in told::told(route).answers {
+            (answer.add_types)(&mut schemas);
+        }
+    }
     add::<EventDataByName>(&mut schemas);
-    add::<StreamEvent>(&mut schemas);
-    add::<PriceMessage>(&mut schemas);
     add::<Field>(&mut schemas);
-    add::<snapshot::Snapshot<'_>>(&mut schemas);
-    add::<symbols::Found<'_>>(&mut schemas);
-    add::<tickets::Ticket>(&mut schemas);
-    add::<feeds::Feeds>(&mut schemas);
-    add::<ops::Live>(&mut schemas);
-    add::<ops::Ready>(&mut schemas);
     add::<problem::Document<'_>>(&mut schemas);
     schemas.push((PricesRequest::NAME.to_owned(), PricesRequest::schema(server.stream)));
     schemas.push((TicketRequest::NAME.to_owned(), TicketRequest::schema(server.stream)));

@@ -57,6 +57,12 @@ async fn every_event_is_as_told_and_every_one_told_of_can_be_had() {
     until(&document, &mut stream, "hb").await;
     seen.insert("hb");
 
+    let asked = get("symbols=BTC&candles=1m", "");
+    let mut bars = opened(&document, node.connect().await, "GET /prices", &asked).await;
+    node.trade("BTC-USD", "67012.40");
+    until(&document, &mut bars, "candle").await;
+    seen.insert("candle");
+
     let body = json!({"symbols": ["BTC"], "mode": "ticks", "last_event_id": "7f3b.1"}).to_string();
     let asked =
         format!("POST /prices HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}", body.len());

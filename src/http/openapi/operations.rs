@@ -19,7 +19,7 @@ use crate::http::problem::{self, Kind};
 use crate::http::route::Route;
 use crate::http::sse::Cursor;
 use crate::http::{asked, tickets};
-use crate::schema::{named, value};
+use crate::schema::{Schemas, add, named, value};
 
 pub(super) const JSON: &str = "application/json";
 
@@ -64,8 +64,16 @@ pub(super) struct Told {
     pub(super) takes_cursor: bool,
     pub(super) takes_file: bool,
     pub(super) body: Option<RequestBody>,
-    pub(super) answers: Vec<(u16, Response)>,
+    pub(super) answers: Vec<Answered>,
     pub(super) problems: Vec<&'static [Kind]>,
+}
+
+/// What is answered when nothing is wrong.
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) response: Response,
+    /// Adds the types that the response names.
+    pub(super) add_types: fn(&mut Schemas),
 }
 
 /// What the document says of a route.
@@ -104,8 +112,8 @@ impl Told {
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
             operation = operation.parameter(name);
         }
-        for (status, response) in self.answers {
-            operation = operation.response(status.to_string(), response);
+        for answer in self.answers {
+            operation = operation.response(answer.status.to_string(), answer.response);
         }
         let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
         for &kind in self.problems.into_iter().flatten() {
@@ -148,12 +156,19 @@ pub(super) fn content(media_type: &str, schema: RefOr<Schema>, about: &str) -> R
     ResponseBuilder::new().description(about).content(media_type, Content::new(Some(schema))).build()
 }
 
-pub(super) fn answer<T: ToSchema>(status: u16, about: &str) -> (u16, Response) {
-    (status, content(JSON, Ref::from_schema_name(T::name()).into(), about))
+/// A value of a type.
+pub(super) fn answer<T: ToSchema>(status: u16, about: &str) -> Answered {
+    let response = content(JSON, Ref::from_schema_name(T::name()).into(), about);
+    Answered { status, response, add_types: add::<T> }
 }
 
-pub(super) fn text(media_type: &str, about: &str) -> (u16, Response) {
-    (200, content(media_type, ObjectBuilder::new().schema_type(Type::String).into(), about))
+/// What names no type.
+pub(super) fn plain(response: Response) -> Answered {
+    Answered { status: 200, response, add_types: |_| {} }
+}
+
+pub(super) fn text(media_type: &str, about: &str) -> Answered {
+    plain(content(media_type, ObjectBuilder::new().schema_type(Type::String).into(), about))
 }
 
 /// A media type without its parameters.

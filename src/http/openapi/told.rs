@@ -1,18 +1,21 @@
 //! What each route takes and answers, as a table: the one place to write for a new one.
 
 use utoipa::ToSchema;
-use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, Ref, RefOr};
 
 use super::events::StreamEvent;
-use super::operations::{JSON, PricesRequest, TicketRequest, Told, answer, body, content, media_type, text};
+use super::operations::{
+    Answered, JSON, PricesRequest, TicketRequest, Told, answer, body, content, media_type, plain, text,
+};
 use crate::http::auth::Door;
 use crate::http::problem::Kind;
 use crate::http::route::Route;
 use crate::http::sse;
 use crate::http::{asked, candles, feeds, ops, snapshot, symbols, tickets};
 use crate::metrics::Exposition;
+use crate::schema::add;
 
 const HTML: &str = "text/html";
 const SCRIPT: &str = "text/javascript";
@@ -103,7 +106,7 @@ pub(super) fn told(route: Route) -> Told {
             door: Some(Door::Data),
             parameters: candles::PARAMETERS,
             answers: vec![answer::<candles::Candles<'_>>(200, "The bars")],
-            problems: vec![QUERY, QUERY_KEY, ENTRY, CHOICE],
+            problems: vec![QUERY, QUERY_KEY, ENTRY, &[Kind::BadValue, Kind::NoSymbols, Kind::UnknownSymbol]],
             ..Told::default()
         },
         Route::Symbols => Told {
@@ -171,7 +174,7 @@ pub(super) fn told(route: Route) -> Told {
             id: "getOpenApi",
             tag: PAGES,
             summary: "This document",
-            answers: vec![(200, content(JSON, ObjectBuilder::new().into(), "An OpenAPI 3.1 document"))],
+            answers: vec![plain(content(JSON, ObjectBuilder::new().into(), "An OpenAPI 3.1 document"))],
             problems: vec![QUERY],
             ..Told::default()
         },
@@ -200,20 +203,21 @@ fn file(id: &'static str, summary: &'static str) -> Told {
         .description("The file")
         .content(SCRIPT, Content::new(Some(schema.clone())))
         .content(STYLE, Content::new(Some(schema)));
-    let (answers, problems) = (vec![(200, response.build())], vec![&[Kind::NoSuchRoute][..]]);
+    let (answers, problems) = (vec![plain(response.build())], vec![&[Kind::NoSuchRoute][..]]);
     Told { id, tag: PAGES, summary, takes_file: true, answers, problems, ..Told::default() }
 }
 
 /// A stream, as the list of its events.
-fn stream_answer() -> (u16, Response) {
+fn stream_answer() -> Answered {
     let events = ArrayBuilder::new().items(Ref::from_schema_name(StreamEvent::name()));
     let about = "The stream: `hello`, then prices and what else there is to say. Comment lines keep it from looking dead. \
                  Who looks like a browser's EventSource and is refused for now gets a `fault` event and the end";
-    (200, content(media_type(sse::MEDIA_TYPE), events.into(), about))
+    let response = content(media_type(sse::MEDIA_TYPE), events.into(), about);
+    Answered { status: 200, response, add_types: add::<StreamEvent> }
 }
 
 /// What is counted, in either of Prometheus's formats.
-fn metrics_answer() -> (u16, Response) {
+fn metrics_answer() -> Answered {
     let text = || Content::new(Some(ObjectBuilder::new().schema_type(Type::String).build()));
     let formats = [Exposition::Text, Exposition::OpenMetrics].map(|format| media_type(format.media_type()));
     let about = "Prometheus's text format, or OpenMetrics for who accepts it";
@@ -221,5 +225,5 @@ fn metrics_answer() -> (u16, Response) {
         .into_iter()
         .fold(ResponseBuilder::new(), |response, format| response.content(format, text()))
         .description(about);
-    (200, response.build())
+    plain(response.build())
 }
