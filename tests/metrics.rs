@@ -230,6 +230,18 @@ async fn metrics_have_the_names_types_and_labels_of_the_contract() {
 }
 
 #[tokio::test]
+async fn every_metric_is_in_the_guide() {
+    let mut node = Node::start("[limits]\nmemory_max = 1000000000").await;
+    node.trade("BTC-USD", "1");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let text = exposed(&node).await;
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let missing: Vec<_> = names.filter(|name| !guide.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "not in docs/operating.md: {missing:?}");
+}
+
+#[tokio::test]
 async fn p77_a_request_lasts_until_its_head_however_long_its_stream_lives() {
     let mut node = Node::start("").await;
     let count = "tickcast_request_seconds_count";
