@@ -220,7 +220,7 @@ fn p31_a_page_that_comes_back_to_a_network_does_not_wait_for_missed_heartbeats()
          await until(() => hellos.length === 2 && seen.subscription.status.state === 'live');
          return { took: performance.now() - from, resumed: hellos[1].resumed };",
     );
-    assert!(seen["took"].as_f64().unwrap() < 15_000.0, "{seen}");
+    assert!(seen["took"].as_f64().unwrap() < 25_000.0, "{seen}");
     assert_eq!(seen["resumed"], true);
 }
 
@@ -235,7 +235,7 @@ fn p63_after_a_restart_it_goes_on_by_itself() {
     let waiting =
         browser.run("return await until(() => seen.statuses.find(status => status.state === 'waiting'));");
     assert_eq!(waiting["reason"]["code"], "bye");
-    assert!(waiting["nextAttemptAt"].is_null(), "the wait is told with the next status: {waiting}");
+    assert!(waiting["nextAttemptAt"].is_u64(), "{waiting}");
     // Nobody is there for a moment.
     drop(listen(address));
     let service = Service::start(demo(), Drive::Feeds, address);

@@ -164,3 +164,45 @@ impl PartialSchema for Source {
             .into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fields::class_name;
+
+    /// The words that a type has by its schema.
+    fn words<T: ToSchema>() -> Value {
+        serde_json::to_value(T::schema()).expect("a schema is JSON")["enum"].take()
+    }
+
+    #[test]
+    fn the_words_in_schemas_are_those_that_messages_are_written_with() {
+        let session =
+            [Session::Pre, Session::Open, Session::Post, Session::Closed, Session::Halted, Session::Unknown];
+        let status = [Status::Live, Status::Degraded, Status::Stale, Status::Closed, Status::Halted];
+        let part = [
+            Part::Used,
+            Part::Standby,
+            Part::Settling,
+            Part::Outlier,
+            Part::Stale,
+            Part::Down,
+            Part::NoPrice,
+        ];
+        assert_eq!(words::<Session>(), json!(session.map(Session::name)));
+        assert_eq!(words::<Status>(), json!(status.map(Status::name)));
+        assert_eq!(words::<Part>(), json!(part.map(Part::name)));
+        assert_eq!(words::<Class>(), json!([Class::Crypto, Class::Stock].map(class_name)));
+    }
+
+    #[test]
+    fn the_fields_in_the_schema_have_the_order_of_a_message() {
+        let RefOr::T(Schema::Object(message)) = PriceMessage::schema() else {
+            unreachable!("it is an object")
+        };
+        let names: Vec<&str> = message.properties.keys().map(String::as_str).collect();
+        assert_eq!(names, Field::ALL.iter().map(|field| field.name()).collect::<Vec<_>>());
+    }
+}

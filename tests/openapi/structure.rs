@@ -97,6 +97,29 @@ async fn schemas_are_json_schemas_and_their_examples_and_defaults_are_of_them() 
 }
 
 #[tokio::test]
+async fn the_document_is_what_openapi_says_that_one_is() {
+    let Some(path) = std::env::var_os("TICKCAST_TEST_OPENAPI") else {
+        let is_required = std::env::var("TICKCAST_TEST_CLIENTS").is_ok_and(|wanted| wanted == "required");
+        assert!(!is_required, "TICKCAST_TEST_OPENAPI does not name its schema");
+        return;
+    };
+    let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    for more in ["", "cookie = \"session\"\nquery = true\n[http]\ncors_origins = []"] {
+        let (node, _file) = keyed(&format!("openapi-{}", more.len()), more).await;
+        let document = Document::of(&node).await.whole;
+        let errors: Vec<String> = schema
+            .iter_errors(&document)
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        let mut bad = document.clone();
+        bad["paths"]["/prices"]["get"]["responses"] = json!([]);
+        assert!(!schema.is_valid(&bad), "the schema looks at operations");
+    }
+}
+
+#[tokio::test]
 async fn the_document_is_the_same_each_time_and_without_a_server() {
     let node = Node::start("").await;
     let served = node.get("/openapi.json").await.body;

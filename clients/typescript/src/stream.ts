@@ -114,7 +114,7 @@ export class Stream {
   woke(why: Wake): void {
     const { state, reason } = this.#state
     if (state === 'waiting' && reason?.code !== 'bye' && reason?.code !== 'fault') {
-      this.#next(this.platform.random() * WAKE_SPREAD_MS)
+      this.#wait(this.platform.random() * WAKE_SPREAD_MS, reason)
     } else if (state === 'live') {
       // A page that was only out of sight had its stream all the time.
       const overdue = this.#heartbeat > 0 && this.platform.now() - this.#aliveAt > this.#heartbeat
@@ -263,9 +263,8 @@ export class Stream {
     this.#close()
     const turn = this.#turn
     const text = 'the server refused the stream'
-    this.#say({ state: 'waiting', reason: { code: 'refused', text }, nextAttemptAt: null, failures: this.#failures })
     // Should finding out take longer, `found` comes too late.
-    this.#next(ANSWER_MS[3])
+    this.#wait(ANSWER_MS[3], { code: 'refused', text })
     const found = await this.#ask(wish).catch(() => null)
     if (turn !== this.#turn) return
     if (!found) return this.#fail({ code: 'refused', text: `${text}, and does not say why` })
@@ -280,8 +279,10 @@ export class Stream {
     // restart is not.
     const final = status === 204 || (FINAL.has(status) && problem?.type.startsWith(OURS))
     const again = status === 401 && this.ticket() !== null && ++this.#tickets < TICKETS_MAX
-    if (final && !again) this.#refuse(reason)
-    else this.#fail(reason, waitMs)
+    if (!final || again) this.#fail(reason, waitMs)
+    // It was about what is no longer wanted.
+    else if (wish !== this.#wish) this.#open()
+    else this.#refuse(reason)
   }
 
   async #ask(wish: Wish): Promise<{ status: number; problem: Problem | null; waitMs: number | null }> {
@@ -313,15 +314,14 @@ export class Stream {
     this.#close()
     const wait = waitMs ?? backoff(this.#failures, this.platform.random())
     this.#failures++
-    this.#say({ state: 'waiting', reason, nextAttemptAt: null, failures: this.#failures })
-    this.#next(wait)
+    this.#wait(wait, reason)
   }
 
-  #next(waitMs: number): void {
+  #wait(ms: number, reason: Reason | null): void {
     this.#cancelNext()
     const turn = this.#turn
-    this.#cancelNext = this.platform.after(waitMs, () => turn === this.#turn && this.#open())
-    this.#say({ ...this.#state, nextAttemptAt: this.platform.now() + waitMs })
+    this.#cancelNext = this.platform.after(ms, () => turn === this.#turn && this.#open())
+    this.#say({ state: 'waiting', reason, nextAttemptAt: Math.round(this.platform.now() + ms), failures: this.#failures })
   }
 
   #refuse(reason: Reason): void {

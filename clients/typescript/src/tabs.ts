@@ -131,13 +131,22 @@ export class Tabs {
         this.#resign = resolve
         this.#lead()
       })
-    this.#locks?.request(this.#name, steal ? { steal } : { signal: queued.signal }, held).catch(() => {
-      // Another tab took us for frozen. It has the stream now; we are the next again.
+    this.#locks?.request(this.#name, steal ? { steal } : { signal: queued.signal }, held).catch((error: unknown) => {
       if (queued.signal.aborted || this.#stay.signal.aborted) return
+      // Not for us: a sandboxed frame, say.
+      if ((error as Error).name !== 'AbortError') return this.#goAlone()
+      // Another tab took us for frozen. It has the stream now; we are the next again.
       this.#stepDown()
       this.#queue(false)
       this.#post({ is: 'join', from: this.#id, wish: this.#wish })
     })
+  }
+
+  #goAlone(): void {
+    this.#cancelWatch()
+    this.#channel?.close()
+    this.#channel = this.#locks = null
+    if (!this.#stream) this.#lead()
   }
 
   #lead(): void {
@@ -183,16 +192,17 @@ export class Tabs {
   }
 
   #leave(forGood: boolean): void {
-    if (this.#stay.signal.aborted) return
-    this.#cancelWatch()
-    this.#post({ is: 'leave', from: this.#id })
-    this.#stay.abort()
-    this.#queued.abort()
-    this.#stepDown()
-    this.#resign()
-    this.#channel?.close()
-    this.#channel = null
-    this.#leader = null
+    if (!this.#stay.signal.aborted) {
+      this.#cancelWatch()
+      this.#post({ is: 'leave', from: this.#id })
+      this.#stay.abort()
+      this.#queued.abort()
+      this.#stepDown()
+      this.#resign()
+      this.#channel?.close()
+      this.#channel = null
+      this.#leader = null
+    }
     if (!forGood) return
     this.#endLifecycle()
     this.listener.status({ ...IDLE, stream: 'own' })

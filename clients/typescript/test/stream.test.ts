@@ -217,6 +217,20 @@ test('a refusal whose reason does not come in time is one that passes', async ()
   assert.equal(state(), 'live')
 })
 
+test('a refusal of what is no longer wanted is none', async () => {
+  const { world, stream, state } = start()
+  let answer: (response: Response) => void = () => undefined
+  world.answer = () => new Promise(resolve => (answer = resolve))
+  stream.want(BTC)
+  world.source.refuse()
+  await world.pass(0)
+  stream.want(BOTH)
+  answer(problem(404))
+  await world.pass(0)
+  assert.equal(state(), 'connecting')
+  assert.equal(world.source.param('symbols'), 'AAPL,BTC')
+})
+
 test('a wait that a 429 names is kept', async () => {
   const { world, stream, status } = start()
   world.answer = () => new Response('', { status: 429, headers: { 'retry-after': '20' } })

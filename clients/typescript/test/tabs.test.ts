@@ -270,6 +270,29 @@ test('without locks, or where that is wanted, each page has its own stream', asy
   }
 })
 
+test('where locks are refused, each page has its own stream', async () => {
+  const world = new World()
+  world.refusesLocks = true
+  const pages = [new Page(world, ['BTC']), new Page(world, ['BTC'])]
+  await world.pass(60_000)
+  assert.deepEqual(pages.map(page => page.role), ['own', 'own'])
+  assert.equal(world.open.length, 2)
+})
+
+test('a page that leaves for good while it sleeps stays away', async () => {
+  const { world, first, second } = await two()
+  second.tab.freeze()
+  second.show([])
+  await world.pass(100)
+  second.tab.thaw('restored')
+  await world.pass(5000)
+  assert.equal(second.state, 'idle')
+  second.tab.wake('restored')
+  await world.pass(5000)
+  assert.equal(second.role, 'own')
+  assert.deepEqual([first.role, world.open.length], ['leader', 1])
+})
+
 test('those who ask for other things, or are other people, do not share', async () => {
   const world = new World()
   const groups: Partial<Group>[] = [{}, { identity: 'alice' }, { minChange: '1%' }, { mode: 'ticks' }, { url: 'http://other.test/' }]

@@ -77,6 +77,8 @@ export class World {
   /** What a `fetch` is answered. */
   answer: () => Response | Promise<Response> = () => Promise.reject(new TypeError('unreachable'))
   hasLocks = true
+  /** There are locks, and this page may not have any. */
+  refusesLocks = false
   readonly locks = new Map<string, { holder: Request | null; queue: Request[] }>()
   readonly channels = new Set<{ name: string; tab: Tab; channel: Channel }>()
   #timers: { at: number; tab: Tab; then: () => void }[] = []
@@ -129,6 +131,7 @@ export class World {
 
   request(tab: Tab, name: string, options: { signal?: AbortSignal; steal?: boolean }, held: Request['held']): Promise<unknown> {
     return new Promise<void>((resolve, reject) => {
+      if (this.refusesLocks) return reject(Object.assign(new Error('denied'), { name: 'SecurityError' }))
       const lock = this.locks.get(name) ?? { holder: null, queue: [] }
       this.locks.set(name, lock)
       const aborted = () => Object.assign(new Error('aborted'), { name: 'AbortError' })

@@ -64,7 +64,7 @@ async fn bars_go_out_behind_the_prices_of_a_flush_and_no_oftener_than_the_thrott
 #[tokio::test(start_paused = true)]
 async fn p70_bars_count_against_the_clients_budget_of_messages() {
     let desk = Desk::new(1);
-    let budget = Some(Arc::new(Budget::new(NonZeroU32::new(2).expect("not zero"))));
+    let budget = Budget::new(Some(2), None).map(Arc::new);
     let mut stream = desk.fanout.subscribe(Wanted {
         budget: budget.clone(),
         candles: Some(Interval::Minute),
@@ -80,7 +80,7 @@ async fn p70_bars_count_against_the_clients_budget_of_messages() {
     }
     // Twenty messages at two a second, and what the budget has in hand.
     assert!(start.elapsed() >= Duration::from_secs(8), "{:?}", start.elapsed());
-    assert!(stream.is_slowed());
+    assert!(stream.is_slowed_by(Counted::Messages));
 }
 
 #[test]

@@ -7,10 +7,7 @@ export interface components {
         /** @description The server ends the stream: come back after `retry_ms`, which the `retry` line says too. */
         Bye: {
             reason: components["schemas"]["ByeReason"];
-            /**
-             * Format: int64
-             * @description ms to wait.
-             */
+            /** @description ms to wait. */
             retry_ms: number;
         };
         /**
@@ -46,15 +43,9 @@ export interface components {
         /** @description The request is refused for now, and the stream ends: come back after `retry_ms`, which the `retry` line says too. */
         Fault: {
             code: components["schemas"]["RefusalCode"];
-            /**
-             * Format: int64
-             * @description ms to wait.
-             */
+            /** @description ms to wait. */
             retry_ms: number;
-            /**
-             * Format: int64
-             * @description The limit that was reached, where it is a number.
-             */
+            /** @description The limit that was reached, where it is a number. */
             limit: number | null;
             scope: components["schemas"]["LimitScope"];
         };
@@ -74,10 +65,7 @@ export interface components {
             through: components["schemas"]["Cursor"];
             /** @description Whose trades they are, where it is one venue's. */
             venue?: string;
-            /**
-             * Format: int64
-             * @description How many are missing, where that is known.
-             */
+            /** @description How many are missing, where that is known. */
             missing?: number;
         };
         /**
@@ -87,10 +75,7 @@ export interface components {
         GapCause: "overflow" | "feed" | "unknown_cursor";
         /** @description The stream is there, and has passed its `id`. */
         Heartbeat: {
-            /**
-             * Format: int64
-             * @description The server's clock, ms since 1970.
-             */
+            /** @description The server's clock, ms since 1970. */
             time: number;
         };
         /** @description The first event of a stream: what the client gets, and what of its wishes it doesn't. */
@@ -101,35 +86,23 @@ export interface components {
             };
             /** @description What was asked for and is not followed. */
             rejected: components["schemas"]["Rejected"][];
-            /**
-             * Format: int64
-             * @description The least time between two flushes of the stream.
-             */
+            /** @description The least time between two flushes of the stream. */
             throttle_ms: number;
             /** @description The fields of its messages, in their order. */
             fields: components["schemas"]["Field"][];
             mode: components["schemas"]["Mode"];
-            /**
-             * Format: int64
-             * @description Between two `hb` events; 0: none.
-             */
+            /** @description Between two `hb` events; 0: none. */
             heartbeat_ms: number;
             /** @description Whether it goes on from the cursor that was sent. */
             resumed: boolean;
             limits: components["schemas"]["StreamLimits"];
             /** @description The plan of who asks, where it has one. */
             plan?: string;
-            /**
-             * Format: int64
-             * @description How long the credential is good, where it has an end.
-             */
+            /** @description How long the credential is good, where it has an end. */
             expires_in_ms?: number;
             /** @description Which server this is, and its version. */
             server: string;
-            /**
-             * Format: int64
-             * @description The server's clock, ms since 1970.
-             */
+            /** @description The server's clock, ms since 1970. */
             time: number;
         };
         /**
@@ -144,19 +117,13 @@ export interface components {
         Mode: "latest" | "ticks";
         /** @description Something about this stream changed; it goes on. */
         Notice: {
-            /**
-             * Format: int32
-             * @description Messages in a second that all streams of the client have together.
-             */
+            /** @description Messages in a second that all streams of the client have together. */
             limit: number | null;
             scope: components["schemas"]["LimitScope"];
             /** @enum {string} */
             code: "messages_per_second";
         } | {
-            /**
-             * Format: int64
-             * @description ms until then.
-             */
+            /** @description ms until then. */
             in_ms: number;
             /** @enum {string} */
             code: "credential_expiring";
@@ -225,10 +192,7 @@ export interface components {
             type: components["schemas"]["ProblemType"];
             /** @description What the kind is. */
             title: string;
-            /**
-             * Format: int32
-             * @description The answer's status.
-             */
+            /** @description The answer's status. */
             status: number;
             /** @description What was wrong this time, and what to do. */
             detail: string;
@@ -294,20 +258,11 @@ export interface components {
         Status: "live" | "degraded" | "stale" | "closed" | "halted";
         /** @description What the client may have. */
         StreamLimits: {
-            /**
-             * Format: int32
-             * @description Streams open at once.
-             */
+            /** @description Streams open at once. */
             streams_per_client: number;
-            /**
-             * Format: int32
-             * @description Streams opened in a minute.
-             */
+            /** @description Streams opened in a minute. */
             opens_per_minute: number;
-            /**
-             * Format: int32
-             * @description Messages in a second, over all its streams; null: as many as there are.
-             */
+            /** @description Messages in a second, over all its streams; null: as many as there are. */
             messages_per_second: number | null;
             /** @description Symbols on one stream. */
             symbols_max: number;
