@@ -1,4 +1,7 @@
-//! Wires everything, starts the long-lived tasks, and stops them in order.
+//! Wires everything, starts the long-lived tasks, changes what a new config changes, and stops all of it in order.
+
+mod changes;
+mod drivers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +9,13 @@ use std::time::Duration;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::candles::Keeping;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::config::{Config, Sim};
@@ -20,19 +25,19 @@ use crate::http::sse::Epoch;
 use crate::http::{self, cors::Cors, limits::Limits};
 use crate::ingest::dial::Network;
 use crate::ingest::scenario::{self, Stage};
-use crate::ingest::supervisor::{self, Setup, Surroundings};
-use crate::ingest::{Board, Feed, FeedState, Pipeline, record, replay, sim};
+use crate::ingest::supervisor::Surroundings;
+use crate::ingest::{Board, FeedState, Pipeline, replay};
 use crate::latest::Latest;
 use crate::metrics::Metrics;
+use changes::Changes;
+use drivers::{Drivers, Silences, silence_max, sim_silence_max};
 
 /// How often staleness and silence are judged. A flip reaches clients within a second, so this is well below.
 const SWEEP: Duration = Duration::from_millis(200);
 /// How often clients without a stream are forgotten.
 const FORGET: Duration = Duration::from_secs(10);
-/// How long venues have for their part of a good-bye.
+/// How long venues, and then recordings, have for their part of a good-bye.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// The simulator never is silent by intention: at its slowest rate a symbol changes every few minutes.
-const SIM_SILENCE_MIN: Duration = Duration::from_secs(10);
 
 /// Where prices come from.
 #[derive(Clone, Debug)]
@@ -51,32 +56,8 @@ pub enum AppError {
     TaskEnded,
 }
 
-/// The long-lived tasks.
-#[derive(Debug, Default)]
-struct Tasks {
-    /// None of these ends before we stop.
-    own: JoinSet<()>,
-    /// Nor one of these, and each has good-byes to say.
-    venues: JoinSet<()>,
-    /// These end with the venues, or where a disk fails, which stops nothing else.
-    writers: JoinSet<()>,
-}
-
-impl Tasks {
-    /// Waits a moment for whoever has something to finish, and cuts the rest.
-    async fn stop(mut self) {
-        for (tasks, what) in [(&mut self.venues, "venues"), (&mut self.writers, "recordings")] {
-            let ended = async { while tasks.join_next().await.is_some() {} };
-            if timeout(CLOSE_MAX, ended).await.is_err() {
-                warn!(what, "not ended in time and cut");
-            }
-            tasks.abort_all();
-        }
-        self.own.shutdown().await;
-    }
-}
-
-/// Runs the service on a listener until `stop`, then lets its streams say good-bye.
+/// Runs the service on a listener until `stop`, then lets its streams say good-bye. Each config out of `reloads` takes the
+/// place of the one before, as far as it can while the service runs.
 ///
 /// # Errors
 ///
@@ -85,38 +66,73 @@ pub async fn run(
     config: Config,
     drive: Drive,
     listener: TcpListener,
+    mut reloads: mpsc::Receiver<Config>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
     let closing = CancellationToken::new();
     let drain_max = config.http.drain_max;
-    let mut tasks = Tasks::default();
-    let server = start(config, drive, listener, &closing, &mut tasks);
-    tokio::pin!(server);
+    let (mut running, server) = start(config, drive, listener, &closing);
+    tokio::pin!(server, stop);
     let mut served = false;
-    let result = tokio::select! {
-        () = stop => {
-            info!("stopping");
-            Ok(())
-        }
-        Some(ended) = tasks.own.join_next() => {
-            error!(?ended, "a task ended by itself; stopping");
-            Err(AppError::TaskEnded)
-        }
-        Some(ended) = tasks.venues.join_next() => {
-            error!(?ended, "a venue's task ended by itself; stopping");
-            Err(AppError::TaskEnded)
-        }
-        () = &mut server => {
-            served = true;
-            Err(AppError::TaskEnded)
+    let result = loop {
+        tokio::select! {
+            () = &mut stop => {
+                info!("stopping");
+                break Ok(());
+            }
+            Some(ended) = running.own.join_next() => {
+                error!(?ended, "a task ended by itself; stopping");
+                break Err(AppError::TaskEnded);
+            }
+            ended = running.drivers.next_ended() => {
+                if let Err(error) = running.drivers.ended(&ended, &running.config) {
+                    break Err(error);
+                }
+            }
+            Some(config) = reloads.recv() => running.reload(config),
+            () = &mut server => {
+                served = true;
+                break Err(AppError::TaskEnded);
+            }
         }
     };
     closing.cancel();
     if !served && timeout(drain_max, server).await.is_err() {
         warn!("some streams did not end in time and are cut");
     }
-    tasks.stop().await;
+    running.drivers.stop(CLOSE_MAX).await;
+    running.own.shutdown().await;
     result
+}
+
+/// What runs, beside the server.
+struct Running {
+    config: Config,
+    latest: Latest,
+    drivers: Drivers,
+    /// Whether the prices are those of the config's feeds, and not a recording's or a scenario's.
+    by_config: bool,
+    /// None of these ends before we stop.
+    own: JoinSet<()>,
+}
+
+impl Running {
+    /// Goes over to another config.
+    fn reload(&mut self, config: Config) {
+        let changes = Changes::between(&self.config, &config);
+        if changes.is_none() {
+            return info!("the config has not changed");
+        }
+        if !self.by_config || playing(&config).is_some() {
+            return warn!("a recording or a scenario is played: a change of the config takes a restart");
+        }
+        let catalogue = self.latest.catalogue().revised(config.instruments.clone());
+        self.latest.revise(catalogue, &feeds_of(&config, &Drive::Feeds), clock::now());
+        self.drivers.follow(&config);
+        changes.log();
+        // The rest stays as it was started, and is told again the next time.
+        (self.config.instruments, self.config.feeds) = (config.instruments, config.feeds);
+    }
 }
 
 /// Starts all but the server, which it returns: it ends when the last stream has.
@@ -125,65 +141,62 @@ fn start(
     drive: Drive,
     listener: TcpListener,
     closing: &CancellationToken,
-    tasks: &mut Tasks,
-) -> impl Future<Output = ()> + use<> {
+) -> (Running, impl Future<Output = ()> + use<>) {
     let metrics = Arc::new(Metrics::default());
     let board = Board::new(Arc::clone(&metrics));
     let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
-    let running = running(&config, &drive);
-    let bells = Arc::new(Bells::new(catalogue.len()));
-    let latest = Latest::new(Arc::clone(&catalogue), &running, Arc::clone(&bells));
+    let bells = Arc::new(Bells::default());
+    let latest = Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells))
+        .with_candles(Keeping::new(config.candles.clone(), &metrics));
     let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(rand::random()));
-
-    let mut feeds = Vec::new();
+    let (silences, judged) = watch::channel(Silences::new());
+    let (revised, revisions) = watch::channel(latest.revision());
+    let around = Surroundings {
+        latest: latest.clone(),
+        board: board.clone(),
+        metrics: Arc::clone(&metrics),
+        dial: Arc::new(Network::new()),
+        revised: revisions,
+        closing: closing.clone(),
+    };
+    let mut own = JoinSet::new();
+    let mut by_config = false;
+    let mut drivers = Drivers::new(around, revised, silences.clone());
     match drive {
         Drive::Replay(options) => {
             let venue = options.venue;
             let feed = board.add(venue, options.path.display().to_string(), catalogue.wires(venue).len());
             let pipeline = Pipeline::recorded(feed.clone(), latest.clone(), Arc::clone(&metrics));
-            feeds.push(feed.clone());
-            tasks.own.spawn(replay::run(options, feed, latest.clone(), pipeline));
+            silences.send_modify(|silences| silences.push((feed.clone(), silence_max(venue, &config))));
+            own.spawn(replay::run(options, feed, latest.clone(), pipeline));
         }
         Drive::Feeds if playing(&config).is_some() => {
             if let Some(stage) = stage(&config, &board, &latest, &metrics) {
-                tasks.own.spawn(stage.run());
+                own.spawn(stage.run());
             }
         }
         Drive::Feeds => {
-            if let Some(sim) = config.feeds.sim.as_ref().filter(|sim| sim.enabled) {
-                let wires: Vec<String> = catalogue.wires(Venue::Sim).into_iter().map(str::to_owned).collect();
-                let feed = board.add(Venue::Sim, "sim".to_owned(), wires.len());
-                feed.all_acknowledged();
-                let pipeline = Pipeline::new(feed.clone(), latest.clone(), Arc::clone(&metrics));
-                feeds.push(feed);
-                tasks.own.spawn(sim::run(sim.seed, wires, sim.interval(), pipeline));
-            }
-            let around = Surroundings {
-                latest: latest.clone(),
-                board: board.clone(),
-                metrics: Arc::clone(&metrics),
-                dial: Arc::new(Network::new()),
-                closing: closing.clone(),
-            };
-            connect(&config, &around, tasks);
+            by_config = true;
+            drivers.follow(&config);
         }
     }
 
     let hub = fanout.clone();
-    tasks.own.spawn(async move { hub.run().await });
-    tasks.own.spawn(watch(latest, feeds, running));
-    let auth = Arc::new(Auth::new(&config, &catalogue));
-    tasks.own.spawn(auth::reload::watch(Arc::clone(&auth)));
-    let limits = Arc::new(Limits::new(config.limits));
-    tasks.own.spawn(forget(Arc::clone(&limits), Arc::clone(&auth)));
+    own.spawn(async move { hub.run().await });
+    own.spawn(watch_silence(latest.clone(), judged));
+    let auth = Arc::new(Auth::new(&config));
+    own.spawn(auth::reload::watch(Arc::clone(&auth)));
+    let limits = Arc::new(Limits::new(config.limits.clone()));
+    own.spawn(forget(Arc::clone(&limits), Arc::clone(&auth)));
 
     let cors = Cors::new(&config.http.cors_origins).with_cookies(config.auth.cookie.is_some());
     let cors = Arc::new(cors);
-    let (stream, http) = (Arc::new(config.stream), Arc::new(config.http));
+    let (stream, http) = (Arc::new(config.stream.clone()), Arc::new(config.http.clone()));
     let closing = closing.clone();
     let state =
         http::State { fanout, board, auth, limits, metrics, cors, stream, http, closing: closing.clone() };
-    http::server::serve(listener, state, closing)
+    let running = Running { config, latest, drivers, by_config, own };
+    (running, http::server::serve(listener, state, closing))
 }
 
 /// The simulator's part of the config, where it plays a scenario: then nothing else runs.
@@ -206,45 +219,22 @@ fn stage(config: &Config, board: &Board, latest: &Latest, metrics: &Arc<Metrics>
     Some(Stage::new(setup, is_on, board, latest.clone(), Arc::clone(metrics)))
 }
 
-fn sim_silence_max(sim: &Sim) -> Duration {
-    sim.silence_max.unwrap_or(SIM_SILENCE_MIN.max(sim.interval() * 3))
-}
-
-/// Starts a task for each venue that is on, and what records its frames.
-fn connect(config: &Config, around: &Surroundings, tasks: &mut Tasks) {
-    let catalogue = around.latest.catalogue();
-    for venue in live(config).filter(|&venue| !catalogue.wires(venue).is_empty()) {
-        let Some(setup) = config.feeds.feed(venue).and_then(|feed| Setup::of(venue, feed)) else { continue };
-        let recorder = config.record.clone().map(|config| {
-            let (recorder, writer) = record::recorder(venue, config, &around.metrics);
-            // It ends with its last recorder, and where the disk fails: the service goes on without.
-            tasks.writers.spawn_blocking(move || writer.run());
-            recorder
-        });
-        tasks.venues.spawn(supervisor::run(setup, around.clone(), recorder));
-    }
-}
-
 /// The venues with sockets that are on.
 fn live(config: &Config) -> impl Iterator<Item = Venue> {
     Venue::ALL.iter().copied().filter(|&venue| venue != Venue::Sim && config.feeds.is_on(venue))
 }
 
 /// The feeds that run, and how long each may be silent.
-fn running(config: &Config, drive: &Drive) -> Vec<(Venue, Duration)> {
-    let silence = |venue: Venue| {
-        let configured = config.feeds.feed(venue).and_then(|feed| feed.silence_max);
-        configured.or_else(|| venue.profile().map(|profile| profile.silence_max)).unwrap_or(SIM_SILENCE_MIN)
-    };
+fn feeds_of(config: &Config, drive: &Drive) -> Vec<(Venue, Duration)> {
     match drive {
-        Drive::Replay(options) => vec![(options.venue, silence(options.venue))],
+        Drive::Replay(options) => vec![(options.venue, silence_max(options.venue, config))],
         Drive::Feeds => {
             let sim = config.feeds.sim.as_ref().filter(|sim| sim.enabled);
             let sim = sim.map(|sim| (Venue::Sim, sim_silence_max(sim)));
             // A venue that is played is as silent as the simulator may be.
             let silence = |venue| match (playing(config), sim) {
                 (Some(_), Some((_, silence_max))) => silence_max,
-                _ => silence(venue),
+                _ => silence_max(venue, config),
             };
             sim.into_iter().chain(live(config).map(|venue| (venue, silence(venue)))).collect()
         }
@@ -252,15 +242,14 @@ fn running(config: &Config, drive: &Drive) -> Vec<(Venue, Duration)> {
 }
 
 /// One timer for all: tells what has gone silent or stale though nothing ticks.
-async fn watch(latest: Latest, feeds: Vec<Feed>, limits: Vec<(Venue, Duration)>) {
+async fn watch_silence(latest: Latest, silences: watch::Receiver<Silences>) {
     let mut beat = interval(SWEEP);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
         let now = clock::now();
-        for feed in &feeds {
-            let limit = limits.iter().find(|(venue, _)| *venue == feed.venue()).map(|(_, limit)| *limit);
-            if limit.is_some_and(|limit| feed.has_gone_silent(limit, now)) {
+        for (feed, silence_max) in &*silences.borrow() {
+            if feed.has_gone_silent(*silence_max, now) {
                 warn!(venue = %feed.venue(), "no tick for too long");
                 feed.enter(FeedState::Silent);
                 latest.down(feed.venue(), &latest.catalogue().wires(feed.venue()), now);

@@ -7,6 +7,7 @@
 
 mod bells;
 mod budget;
+mod candles;
 mod choice;
 mod ear;
 mod encodings;
@@ -21,12 +22,13 @@ mod waiting;
 use std::sync::Arc;
 
 pub use bells::Bells;
-pub use budget::Budget;
+pub use budget::{Budget, Counted};
 pub use min_change::MinChange;
 pub use place::{Place, Turn, Wait};
 pub use shelf::Shelf;
 pub use subscription::{Flush, Mode, Subscription, Waiter, Wanted};
 pub use ticks::From;
+pub(crate) use ticks::Gap;
 pub use waiting::{Places, Waiting};
 
 use tokio::time::Instant;
@@ -53,10 +55,16 @@ pub struct Fanout {
 impl Fanout {
     /// The fan-out of a store, with the bells that the store rings. `epoch` names this run in every cursor.
     pub fn new(latest: Latest, bells: Arc<Bells>, metrics: Arc<Metrics>, epoch: Epoch) -> Self {
-        let symbols = latest.catalogue().len();
-        let sleepers = Arc::new(Sleepers::new(&bells, symbols));
-        let encodings = Arc::new(Encodings::new(symbols));
-        Self { latest, bells, sleepers, choices: Arc::default(), encodings, metrics, epoch }
+        let sleepers = Arc::new(Sleepers::new(&bells));
+        Self {
+            latest,
+            bells,
+            sleepers,
+            choices: Arc::default(),
+            encodings: Arc::new(Encodings::new()),
+            metrics,
+            epoch,
+        }
     }
 
     /// Wakes the streams that wait by themselves at changes, for ever.
@@ -81,7 +89,7 @@ impl Fanout {
 
     /// The lists of those that wait in one more fan-out thread, which `ring` wakes; `None` where there are too many.
     pub fn listen(&self, ring: impl Fn() + Send + Sync + 'static) -> Option<Waiting> {
-        Some(Waiting::new(self.bells.listen(ring)?, self.latest.catalogue().len()))
+        Some(Waiting::new(self.bells.listen(ring)?))
     }
 
     /// The place that a client's cursor names, if it is one of this run that has been reached. Version 0 is none:

@@ -1,12 +1,14 @@
 //! The newest of every symbol: what each source said last, the ticker made of it, and the version at which
 //! each field changed. The one map that tasks share.
 
+mod candles;
 mod history;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 pub use history::{Entry as HistoryEntry, Missed, Past, Print};
 use rustc_hash::FxBuildHasher;
@@ -14,12 +16,14 @@ use smallvec::SmallVec;
 use tickcast_feeds::{Event, Trade, Venue, hours};
 use tokio::time::Instant;
 
+use crate::candles::{Alignment, Candles, Keeping};
 use crate::catalogue::{Catalogue, Entry, SourceRef, SymbolId};
 use crate::config::Class;
 use crate::consolidate::{self, Effect, Moment, Rule, Source};
 use crate::fanout::Bells;
 use crate::fields::Changes;
-use crate::ticker::{Session, Ticker};
+use crate::growing::Growing;
+use crate::ticker::{Session, Status, Ticker};
 use history::History;
 
 /// The history of a symbol's trades is kept so long after its last follower left: who lost its connection comes back
@@ -40,18 +44,21 @@ pub struct Latest {
 
 struct Shared {
     rows: DashMap<SymbolId, Row, FxBuildHasher>,
-    catalogue: Arc<Catalogue>,
+    catalogue: ArcSwap<Catalogue>,
+    /// How many catalogues there were before this one.
+    revision: AtomicU64,
     /// The version each symbol changed at last: a look at it costs no shard.
-    versions: Box<[AtomicU64]>,
+    versions: Growing<AtomicU64>,
     committed: AtomicU64,
     commit: Mutex<()>,
     bells: Arc<Bells>,
+    keeping: Keeping,
 }
 
 struct Row {
     /// `None` where the source's feed does not run: it has no part in the price.
     sources: Vec<Source>,
-    /// Where each source of the catalogue is in `sources`.
+    /// Where each source of the catalogue is in `sources`, by its slot.
     places: Vec<Option<usize>>,
     rule: Rule,
     /// Whether it trades in the hours of US stocks, not day and night.
@@ -62,6 +69,7 @@ struct Row {
     count: u64,
     /// Its newest trades, while somebody follows them.
     history: Option<Box<History>>,
+    candles: Candles,
 }
 
 /// A look at one symbol.
@@ -83,16 +91,57 @@ impl Latest {
     pub fn new(catalogue: Arc<Catalogue>, feeds: &[(Venue, Duration)], bells: Arc<Bells>) -> Self {
         let rows = DashMap::with_capacity_and_hasher(catalogue.len(), FxBuildHasher);
         for id in catalogue.ids() {
-            rows.insert(id, Row::new(catalogue.entry(id), feeds));
+            rows.insert(id, Row::new(catalogue.entry(id), feeds, 0));
         }
-        let versions = catalogue.ids().map(|_| AtomicU64::new(0)).collect();
+        let versions = Growing::with(catalogue.len());
         let (committed, commit) = (AtomicU64::new(0), Mutex::new(()));
-        Self { shared: Arc::new(Shared { rows, catalogue, versions, committed, commit, bells }) }
+        let (catalogue, revision) = (ArcSwap::new(catalogue), AtomicU64::new(0));
+        let keeping = Keeping::default();
+        let shared = Shared { rows, catalogue, revision, versions, committed, commit, bells, keeping };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// The catalogue whose symbols these are.
-    pub fn catalogue(&self) -> &Arc<Catalogue> {
-        &self.shared.catalogue
+    /// The catalogue whose symbols these are now.
+    pub fn catalogue(&self) -> Guard<Arc<Catalogue>> {
+        self.shared.catalogue.load()
+    }
+
+    /// How often the catalogue has been revised.
+    pub fn revision(&self) -> u64 {
+        self.shared.revision.load(Ordering::Acquire)
+    }
+
+    /// Puts the next catalogue in the place of this one, from which it was made ([`Catalogue::revised`]), with the
+    /// sources of the feeds that run from now on. What a source has said stays where the source does; symbols that
+    /// were added change now for the first time, and those that were taken out have no source any more.
+    pub fn revise(&self, catalogue: Catalogue, feeds: &[(Venue, Duration)], now: Moment) {
+        let shared = &*self.shared;
+        let before = self.shared.catalogue.load_full();
+        for id in catalogue.ids() {
+            let entry = catalogue.entry(id);
+            let is_new = !shared.rows.contains_key(&id);
+            if is_new {
+                let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+                let version = shared.committed.load(Ordering::Relaxed) + 1;
+                shared.rows.insert(id, Row::new(entry, feeds, version));
+                shared.publish(id, Some(version), guard);
+            } else {
+                self.change(id, now, |row| {
+                    row.revise(entry, feeds);
+                    true
+                });
+            }
+        }
+        let gone: Vec<SymbolId> = before.ids().filter(|&id| !catalogue.has(id)).collect();
+        // Only now, when all of its symbols can be found, and before those are let go of that nobody finds any more.
+        shared.catalogue.store(Arc::new(catalogue));
+        shared.revision.fetch_add(1, Ordering::AcqRel);
+        for id in gone {
+            self.change(id, now, |row| {
+                row.retire();
+                true
+            });
+        }
     }
 
     /// Every change up to this version is in the map.
@@ -102,7 +151,7 @@ impl Latest {
 
     /// The version a symbol changed at last; 0 before the first tick.
     pub fn version(&self, id: SymbolId) -> u64 {
-        self.shared.versions[id.0 as usize].load(Ordering::SeqCst)
+        self.shared.versions[id.index()].load(Ordering::SeqCst)
     }
 
     /// Looks at one symbol. Its shard is locked for reading meanwhile, so `look` must be short.
@@ -148,6 +197,12 @@ impl Latest {
                 {
                     prints.push((state.venue(), trade));
                 }
+                // Bars are made of the trades of whom the price is made of, as far as it was known before this frame.
+                if let Event::Trade(trade) = event
+                    && row.ticker.venue.is_none_or(|venue| venue == state.venue())
+                {
+                    row.candles.trade(trade, effect, state.venue(), now, &self.shared.keeping);
+                }
                 // A print that sets no last price may still widen the day's range.
                 moved |= matches!(effect, Effect::Taken | Effect::Ineligible);
                 told(event, effect);
@@ -160,7 +215,7 @@ impl Latest {
     /// silent, and judges their symbols anew. Their next tick puts that right.
     pub fn down(&self, venue: Venue, wires: &[impl AsRef<str>], now: Moment) {
         for wire in wires {
-            for &source in self.shared.catalogue.sources(venue, wire.as_ref()) {
+            for &source in self.catalogue().sources(venue, wire.as_ref()) {
                 self.change(source.symbol, now, |row| {
                     let Some(place) = row.places.get(source.index).copied().flatten() else { return false };
                     row.sources[place].up(false);
@@ -173,7 +228,7 @@ impl Latest {
 
     /// Notes that a venue made trades of an instrument that we have not seen.
     pub fn gap(&self, venue: Venue, wire: &str, trades: Option<u64>) {
-        for source in self.shared.catalogue.sources(venue, wire) {
+        for source in self.catalogue().sources(venue, wire) {
             self.missed(source.symbol, Missed { venue, trades });
         }
     }
@@ -183,7 +238,9 @@ impl Latest {
         let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
         let version = shared.committed.load(Ordering::Relaxed) + 1;
         let is_kept = shared.rows.get_mut(&id).is_some_and(|mut row| {
-            row.history.as_mut().map(|history| history.missed(version, missed)).is_some()
+            row.candles.interrupt(Some(missed.venue));
+            let is_followed = row.history.as_mut().map(|history| history.missed(version, missed)).is_some();
+            row.candles.take_news() || is_followed
         });
         shared.publish(id, is_kept.then_some(version), guard);
     }
@@ -218,9 +275,10 @@ impl Latest {
     /// Forgets what a venue's sources said: a recording that starts again is older than its own end. Prices stay
     /// until new ones come.
     pub fn restart(&self, venue: Venue, now: Moment) {
-        for id in self.shared.catalogue.ids() {
+        for id in self.catalogue().ids() {
             self.change(id, now, |row| {
                 row.sources.iter_mut().filter(|source| source.venue() == venue).for_each(Source::restart);
+                row.candles.restart(venue);
                 false
             });
         }
@@ -228,7 +286,7 @@ impl Latest {
 
     /// Puts every stock into this session, whatever the clock says: the simulator plays their day.
     pub fn play_session(&self, session: hours::Session, now: Moment) {
-        let catalogue = &self.shared.catalogue;
+        let catalogue = self.catalogue();
         for id in catalogue.ids().filter(|&id| catalogue.entry(id).class == Class::Stock) {
             self.change(id, now, |row| {
                 row.has_hours = false;
@@ -242,9 +300,10 @@ impl Latest {
     /// Judges every symbol anew: what was fresh may have gone stale without a tick. To be called several times a
     /// second.
     pub fn sweep(&self, now: Moment) {
-        for id in self.shared.catalogue.ids() {
+        for id in self.catalogue().ids() {
             self.change(id, now, |row| {
                 row.forget(now);
+                row.candles.sweep(now, &self.shared.keeping);
                 true
             });
         }
@@ -273,7 +332,8 @@ impl Latest {
             let version = committed + (prints.len() as u64).max(1);
             let differs = altered && row.consolidate(version, now);
             row.record(committed, prints, now);
-            (differs || !prints.is_empty()).then_some(version)
+            let has_news = row.candles.take_news();
+            (differs || has_news || !prints.is_empty()).then_some(version)
         });
         shared.publish(id, version, guard);
     }
@@ -284,7 +344,7 @@ impl Shared {
     fn publish(&self, id: SymbolId, version: Option<u64>, guard: MutexGuard<'_, ()>) {
         let Some(version) = version else { return };
         // In this order: who reads `committed` and then finds a symbol's version unmoved has missed nothing.
-        self.versions[id.0 as usize].store(version, Ordering::SeqCst);
+        self.versions[id.index()].store(version, Ordering::SeqCst);
         self.committed.store(version, Ordering::SeqCst);
         drop(guard);
         self.bells.ring(id);
@@ -292,31 +352,54 @@ impl Shared {
 }
 
 impl Row {
-    fn new(entry: &Entry, feeds: &[(Venue, Duration)]) -> Self {
-        let mut sources = Vec::new();
-        let places = entry.sources.iter().map(|source| {
-            let (venue, silence_max) = *feeds.iter().find(|(venue, _)| *venue == source.venue)?;
-            sources.push(Source::new(venue, silence_max));
-            Some(sources.len() - 1)
-        });
-        let places = places.collect();
-        // The simulator's stocks trade day and night.
-        let simulated = !sources.is_empty() && entry.sources.iter().all(|source| source.venue == Venue::Sim);
-        let has_hours = entry.class == Class::Stock && !simulated;
-        let session = if has_hours { Session::Unknown } else { Session::Open };
+    fn new(entry: &Entry, feeds: &[(Venue, Duration)], version: u64) -> Self {
         let (price, min_sources, stale_after) = (entry.rule, entry.min_sources, entry.stale_after);
-        let rule = Rule { price, min_sources, stale_after, hours: None };
-        Self {
-            sources,
-            places,
-            rule,
-            has_hours,
-            ticker: Ticker::unknown(session),
-            changes: Changes::all_at(0),
-            version: 0,
+        let mut row = Self {
+            sources: Vec::new(),
+            places: Vec::new(),
+            rule: Rule { price, min_sources, stale_after, hours: None },
+            has_hours: false,
+            ticker: Ticker::unknown(Session::Open),
+            changes: Changes::all_at(version),
+            version,
             count: 0,
             history: None,
+            candles: Candles::new(Alignment::Utc),
+        };
+        row.revise(entry, feeds);
+        if row.has_hours {
+            row.ticker = Ticker::unknown(Session::Unknown);
+            row.candles = Candles::new(Alignment::Session);
         }
+        row
+    }
+
+    /// Takes over what the catalogue says of it now. Sources that stay keep what they said.
+    fn revise(&mut self, entry: &Entry, feeds: &[(Venue, Duration)]) {
+        let mut sources = Vec::with_capacity(entry.sources.len());
+        let mut places = vec![None; entry.slots_end];
+        for (source, &slot) in entry.sources.iter().zip(&entry.slots) {
+            let Some(&(venue, silence_max)) = feeds.iter().find(|(venue, _)| *venue == source.venue) else {
+                continue;
+            };
+            let known = self.places.get(slot).copied().flatten().map(|place| self.sources[place].clone());
+            let mut source = known.unwrap_or_else(|| Source::new(venue, silence_max));
+            source.be_silent_for(silence_max);
+            places[slot] = Some(sources.len());
+            sources.push(source);
+        }
+        (self.sources, self.places) = (sources, places);
+        let (price, min_sources, stale_after) = (entry.rule, entry.min_sources, entry.stale_after);
+        self.rule = Rule { price, min_sources, stale_after, hours: self.rule.hours };
+        // The simulator's stocks trade day and night.
+        let simulated =
+            !self.sources.is_empty() && entry.sources.iter().all(|source| source.venue == Venue::Sim);
+        self.has_hours = entry.class == Class::Stock && !simulated;
+    }
+
+    /// Its symbol was taken out: nothing is said of it any more.
+    fn retire(&mut self) {
+        (self.sources, self.places) = (Vec::new(), Vec::new());
     }
 
     /// Keeps trades for whoever follows them, each with the next version.
@@ -352,6 +435,9 @@ impl Row {
         if changed {
             (self.ticker, self.version) = (ticker, version);
             self.count += 1;
+            if self.ticker.status == Status::Stale {
+                self.candles.interrupt(None);
+            }
         }
         changed
     }
@@ -367,7 +453,6 @@ pub(crate) mod tests {
     use crate::config::{self, Instrument, PriceRule, StaleAfter};
     use crate::consolidate::tests::trade;
     use crate::fanout::tests::Desk;
-    use crate::ticker::Status;
     use tickcast_feeds::Trade;
 
     fn price(latest: &Latest, symbol: u32) -> String {
@@ -458,7 +543,7 @@ pub(crate) mod tests {
             stale_after: StaleAfter::Auto,
         };
         let feeds = [(Venue::Alpaca, Duration::from_secs(10))];
-        Latest::new(Arc::new(Catalogue::new(vec![stock])), &feeds, Arc::new(Bells::new(1)))
+        Latest::new(Arc::new(Catalogue::new(vec![stock])), &feeds, Arc::new(Bells::default()))
     }
 
     #[test]
@@ -491,6 +576,49 @@ pub(crate) mod tests {
             latest.sweep(at(hours, wall));
             assert_eq!(shown(), expected, "at {wall}");
         }
+    }
+
+    #[test]
+    fn a_revised_catalogue_keeps_what_stays_announces_what_is_new_and_stales_what_goes() {
+        let desk = Desk::new(2);
+        desk.set(0, "100");
+        desk.set(1, "5");
+        let latest = &desk.latest;
+        let list = |symbols: &[&str]| {
+            let instrument = |symbol: &&str| {
+                format!(
+                    "[[instrument]]\nsymbol = \"{symbol}\"\nclass = \"crypto\"\nsources = [\"sim:{symbol}\"]\n"
+                )
+            };
+            let text = format!("[feeds.sim]\n{}", symbols.iter().map(instrument).collect::<String>());
+            config::load(&text, "test", std::iter::empty()).expect("a config").instruments
+        };
+        let revise = |symbols: &[&str]| {
+            let catalogue = latest.catalogue().revised(list(symbols));
+            latest.revise(catalogue, &[(Venue::Sim, Duration::from_hours(1))], clock::now());
+        };
+        revise(&["S2", "S0"]);
+        assert_eq!((price(latest, 0), status(latest, 0)), ("100".to_owned(), Status::Live));
+        assert_eq!(
+            (price(latest, 1), status(latest, 1)),
+            ("5".to_owned(), Status::Stale),
+            "it has no source"
+        );
+        assert_eq!((price(latest, 2), status(latest, 2)), ("none".to_owned(), Status::Stale));
+        // Two changes: what is new, and what has gone. What stays has none.
+        assert_eq!((latest.version(SymbolId(0)), latest.version(SymbolId(2)), latest.committed()), (1, 3, 4));
+        desk.set(0, "101");
+        desk.set(2, "7");
+        desk.set(1, "6");
+        assert_eq!(
+            (price(latest, 0), price(latest, 2), price(latest, 1)),
+            ("101".into(), "7".into(), "5".into())
+        );
+        // Back again, it is the same symbol, and begins with what was known last.
+        revise(&["S0", "S1", "S2"]);
+        assert_eq!((price(latest, 1), latest.revision()), ("5".to_owned(), 2));
+        desk.set(1, "8");
+        assert_eq!((price(latest, 1), status(latest, 1)), ("8".to_owned(), Status::Live));
     }
 
     /// What resuming stands on: `committed` is read first, then the symbols.

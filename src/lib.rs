@@ -4,6 +4,7 @@
 pub mod ingest;
 pub mod recording;
 
+pub mod candles;
 pub mod catalogue;
 pub mod consolidate;
 pub mod latest;
@@ -18,5 +19,8 @@ pub mod app;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod growing;
 pub mod metrics;
 pub mod process;
+mod schema;
+pub mod telemetry;

@@ -195,6 +195,18 @@ async fn p57_after_a_thousand_opens_and_abrupt_ends_nothing_is_left() {
 }
 
 #[tokio::test]
+async fn p80_streams_that_come_and_go_are_counted_and_not_logged() {
+    let process = Process::start(1024).await;
+    for _ in 0..50 {
+        process.stream().await.message().await;
+    }
+    let metrics = process.until(&[("tickcast_streams_open", 0)]).await;
+    assert_eq!(metrics.metric("tickcast_streams_closed_total{reason=\"client\"}"), Some(50));
+    let log = process.log().await;
+    assert!(log.lines().count() < 10, "{log}");
+}
+
+#[tokio::test]
 async fn over_the_most_connections_clients_are_turned_away_and_told_when_to_return() {
     let mut node = Node::start("[http]\nconnections_max = 3").await;
     let mut streams = Vec::new();

@@ -42,11 +42,11 @@ impl Service {
         let config: Config = config::load(&text, "bench", std::iter::empty()).unwrap();
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
-        let bells = Arc::new(Bells::new(catalogue.len()));
+        let bells = Arc::new(Bells::default());
         let latest = Latest::new(catalogue, &[(Venue::Sim, Duration::from_secs(3600))], Arc::clone(&bells));
         let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(1));
         let closing = CancellationToken::new();
-        let auth = Arc::new(Auth::new(&config, latest.catalogue()));
+        let auth = Arc::new(Auth::new(&config));
         let state = State {
             auth,
             fanout: fanout.clone(),
@@ -71,6 +71,7 @@ impl Service {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 

@@ -34,6 +34,19 @@ impl Market {
         Self { instruments: wires.iter().map(|wire| Instrument::new(seed, wire, wire, None)).collect() }
     }
 
+    /// Makes it a market of these instruments: those it has go on where they are, in their new places.
+    pub fn list(&mut self, seed: u64, wires: &[&str]) {
+        let mut before = std::mem::take(&mut self.instruments);
+        let mut kept = |wire: &str| {
+            let place = before.iter().position(|instrument| &*instrument.wire == wire)?;
+            Some(before.swap_remove(place))
+        };
+        self.instruments = wires
+            .iter()
+            .map(|wire| kept(wire).unwrap_or_else(|| Instrument::new(seed, wire, wire, None)))
+            .collect();
+    }
+
     /// A market in which several venues trade the same things. Instruments of one name walk the same path as long
     /// as they take the same number of steps; each venue's prices are a little beside it, its sizes its own.
     fn of_venues(seed: u64, roles: &[Role]) -> Self {

@@ -1,6 +1,6 @@
 //! What people type, to symbols: ranking for a search box, and near misses for a misspelt symbol.
 
-use super::Entry;
+use super::{Entry, SymbolId};
 use crate::config::near;
 
 /// Suggestions for one misspelling.
@@ -59,15 +59,17 @@ fn fit(term: &str, query: &str) -> Option<Fit> {
     }
 }
 
-/// Returns the places of the symbols nearest to a text in any case, the nearest first.
-pub(super) fn suggestions(terms: &[Terms], text: &str) -> impl Iterator<Item = usize> + use<> {
+/// Returns the symbols nearest to a text in any case, the nearest first.
+pub(super) fn suggestions<'t>(
+    terms: impl Iterator<Item = (SymbolId, &'t Terms)>,
+    text: &str,
+) -> impl Iterator<Item = SymbolId> {
     // Upper-casing is bounded like the comparison: a longer text is near to nothing.
     let text = if text.len() > near::TEXT_MAX { String::new() } else { text.to_uppercase() };
     let nearest = |terms: &Terms| {
         terms.all().filter_map(|(named, term)| Some((near::slips(&text, term)?, named))).min()
     };
-    let mut near: Vec<_> =
-        terms.iter().enumerate().filter_map(|(index, terms)| Some((nearest(terms)?, index))).collect();
-    near.sort_unstable();
-    near.into_iter().take(SUGGESTIONS_MAX).map(|(_, index)| index)
+    let mut near: Vec<_> = terms.filter_map(|(id, terms)| Some((nearest(terms)?, id))).collect();
+    near.sort_by_key(|(nearness, _)| *nearness);
+    near.into_iter().take(SUGGESTIONS_MAX).map(|(_, id)| id)
 }

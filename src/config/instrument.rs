@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tickcast_feeds::Venue;
+use utoipa::ToSchema;
 
 use super::mistake::Place;
 use super::near;
@@ -12,14 +13,15 @@ use super::section::{Parsed, Section};
 use super::tree::Node;
 
 /// Characters in a symbol or an alias.
-const NAME_MAX: usize = 32;
+pub const NAME_MAX: usize = 32;
 /// Sources of one instrument that `min_sources` may ask for.
 const SOURCES_MAX: usize = 100;
 /// Bytes in a name for people, and in a wire name.
 const TEXT_MAX: usize = 100;
 
 /// What a symbol is a name of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Class {
     /// Trades day and night; figures are over the last 24 hours.
     Crypto,

@@ -108,6 +108,11 @@ impl Source {
         }
     }
 
+    /// Its feed may be silent for so long from now on.
+    pub fn be_silent_for(&mut self, silence_max: Duration) {
+        self.silence_max = silence_max;
+    }
+
     /// Whose word it is.
     pub fn venue(&self) -> Venue {
         self.venue

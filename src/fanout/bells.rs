@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::catalogue::SymbolId;
+use crate::growing::Growing;
 
 /// Listeners there may be: the fan-out threads, and one for the streams that wait by themselves.
 const LISTENERS_MAX: usize = 65;
 
 /// The bells of all listeners.
 pub struct Bells {
-    symbols: usize,
     /// In the order they came.
     bells: Box<[OnceLock<Arc<Bell>>]>,
 }
@@ -22,19 +22,21 @@ pub struct Bells {
 /// What one listener hears.
 pub(super) struct Bell {
     /// Per symbol, how many of the listener's streams wait for it.
-    waiting: Box<[AtomicU32]>,
+    waiting: Growing<AtomicU32>,
     /// One bit per symbol that changed while somebody waited.
-    marked: Box<[AtomicU64]>,
+    marked: Growing<AtomicU64>,
     /// Wakes the listener.
     ring: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Bells {
-    /// Bells for so many symbols, nobody listening.
-    pub fn new(symbols: usize) -> Self {
-        Self { symbols, bells: (0..LISTENERS_MAX).map(|_| OnceLock::new()).collect() }
+impl Default for Bells {
+    /// Nobody listens.
+    fn default() -> Self {
+        Self { bells: (0..LISTENERS_MAX).map(|_| OnceLock::new()).collect() }
     }
+}
 
+impl Bells {
     /// Tells that a symbol changed. The change must be visible before.
     pub fn ring(&self, id: SymbolId) {
         self.bells.iter().map_while(OnceLock::get).for_each(|bell| bell.ring(id));
@@ -42,22 +44,18 @@ impl Bells {
 
     /// A bell for one more listener, whom `ring` wakes; `None` where there are too many.
     pub(super) fn listen(&self, ring: impl Fn() + Send + Sync + 'static) -> Option<Arc<Bell>> {
-        let bell = Arc::new(Bell::new(self.symbols, Box::new(ring)));
+        let bell = Arc::new(Bell::new(Box::new(ring)));
         self.bells.iter().any(|place| place.set(Arc::clone(&bell)).is_ok()).then_some(bell)
     }
 }
 
 impl Bell {
-    fn new(symbols: usize, ring: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self {
-            ring,
-            waiting: (0..symbols).map(|_| AtomicU32::new(0)).collect(),
-            marked: (0..symbols.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-        }
+    fn new(ring: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { ring, waiting: Growing::with(0), marked: Growing::with(0) }
     }
 
     fn ring(&self, id: SymbolId) {
-        let index = id.0 as usize;
+        let index = id.index();
         // Sequentially consistent with the listener: either the writer sees here that somebody waits, or the stream
         // sees the change when it looks again after having begun to wait.
         if self.waiting[index].load(Ordering::SeqCst) == 0 {
@@ -76,7 +74,7 @@ impl Bell {
 
     /// Takes the marks.
     pub(super) fn marks(&self, mut marked: impl FnMut(SymbolId)) {
-        for (word, bits) in (0..).zip(&self.marked) {
+        for (word, bits) in (0..).zip(self.marked.iter()) {
             if bits.load(Ordering::Relaxed) == 0 {
                 continue;
             }
@@ -92,6 +90,6 @@ impl Bell {
     /// have rung for nobody.
     pub(super) fn wait(&self, id: SymbolId, streams: usize) {
         let streams = u32::try_from(streams).unwrap_or(u32::MAX);
-        self.waiting[id.0 as usize].store(streams, Ordering::SeqCst);
+        self.waiting[id.index()].store(streams, Ordering::SeqCst);
     }
 }

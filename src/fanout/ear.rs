@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::bells::{Bell, Bells};
 use crate::catalogue::SymbolId;
+use crate::growing::Growing;
 
 /// Who waits for which symbol.
 pub(super) struct Sleepers {
@@ -17,7 +18,7 @@ pub(super) struct Sleepers {
     rung: Arc<Notify>,
     /// Per symbol, the streams to wake at its next change. A stream is at most once in each list, and takes
     /// itself out when it ends: the lists are bounded by the open streams' symbols.
-    lists: Box<[Mutex<Slab<Waiting>>]>,
+    lists: Growing<Mutex<Slab<Waiting>>>,
 }
 
 /// A stream in one symbol's list.
@@ -39,11 +40,11 @@ struct Sleeper {
 }
 
 impl Sleepers {
-    pub(super) fn new(bells: &Bells, symbols: usize) -> Self {
+    pub(super) fn new(bells: &Bells) -> Self {
         let rung = Arc::new(Notify::new());
         let ring = Arc::clone(&rung);
         let bell = bells.listen(move || ring.notify_one()).expect("nobody listens yet, so there is room");
-        Self { bell, rung, lists: (0..symbols).map(|_| Mutex::default()).collect() }
+        Self { bell, rung, lists: Growing::with(0) }
     }
 
     /// Wakes whoever waits for what was rung, for ever.
@@ -69,7 +70,7 @@ impl Sleepers {
     }
 
     fn list(&self, id: SymbolId) -> MutexGuard<'_, Slab<Waiting>> {
-        self.lists[id.0 as usize].lock().unwrap_or_else(PoisonError::into_inner)
+        self.lists[id.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     fn sleepers(bells: &Bells) -> Arc<Sleepers> {
-        Arc::new(Sleepers::new(bells, 130))
+        Arc::new(Sleepers::new(bells))
     }
 
     fn waiting(sleepers: &Sleepers) -> usize {
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn p57_ten_thousand_streams_on_quiet_symbols_leave_nothing_behind() {
-        let sleepers = sleepers(&Bells::new(130));
+        let sleepers = sleepers(&Bells::default());
         let symbols: Vec<_> = (0..10).map(|index| SymbolId(index * 10)).collect();
         let stay = Ear::new(Arc::clone(&sleepers), &symbols);
         stay.wait(Waker::noop());
@@ -159,7 +160,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_ring_wakes_whoever_waits_for_that_symbol_and_nobody_else() {
-        let bells = Bells::new(130);
+        let bells = Bells::default();
         let sleepers = sleepers(&bells);
         let run = Arc::clone(&sleepers);
         tokio::spawn(async move { run.run().await });

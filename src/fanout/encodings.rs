@@ -12,6 +12,7 @@ use super::Fanout;
 use crate::catalogue::{Entry, SymbolId};
 use crate::clock;
 use crate::fields::{self, FieldSet};
+use crate::growing::Growing;
 use crate::http::sse::{self, Cursor, Epoch};
 use crate::latest::View;
 use crate::ticker::Status;
@@ -22,7 +23,7 @@ pub(super) const CHOICES_MAX: usize = 16;
 
 /// The newest message of each symbol, per choice of fields.
 #[derive(Debug)]
-pub(super) struct Encodings(Box<[Mutex<Choices>]>);
+pub(super) struct Encodings(Growing<Mutex<Choices>>);
 
 /// One symbol's newest message, per choice of fields. Most have one.
 type Choices = SmallVec<[(FieldSet, Arc<Message>); 1]>;
@@ -68,7 +69,8 @@ pub(super) struct Look {
 /// Looks at a symbol; `None` where there is none of that id. Also says how long after the frame its message was made,
 /// where it was made now.
 pub(super) fn look(fanout: &Fanout, id: SymbolId, fields: FieldSet) -> Option<(Look, Option<UnixNanos>)> {
-    let entry = fanout.latest.catalogue().entry(id);
+    let catalogue = fanout.latest.catalogue();
+    let entry = catalogue.entry(id);
     fanout.latest.read(id, |view| {
         let (message, made) = fanout.encodings.get(id, entry, fields, view, fanout.epoch);
         let delay =
@@ -78,8 +80,8 @@ pub(super) fn look(fanout: &Fanout, id: SymbolId, fields: FieldSet) -> Option<(L
 }
 
 impl Encodings {
-    pub(super) fn new(symbols: usize) -> Self {
-        Self((0..symbols).map(|_| Mutex::default()).collect())
+    pub(super) fn new() -> Self {
+        Self(Growing::with(0))
     }
 
     /// The message of what `view` shows, from the shelf or made now, and when, if it was made now.
@@ -92,7 +94,7 @@ impl Encodings {
         epoch: Epoch,
     ) -> (Arc<Message>, Option<UnixNanos>) {
         let version = view.changes.newest(fields);
-        let mut kept = self.0[id.0 as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0[id.index()].lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().position(|(choice, _)| *choice == fields);
         if let Some(place) = place
             && kept[place].1.version == version

@@ -1,6 +1,7 @@
 //! What a client has of each of its symbols, and what of the newest it has not: the part of a stream's place that
 //! knows no time but what `min_change` needs.
 
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub(super) struct Known {
     said: Box<[Said]>,
     /// Whether this follows from the wish and `through` alone: then it is what any other stream at the same place has.
     complete: bool,
+    /// Whether some symbols are followed since and were never sent.
+    any_new: bool,
 }
 
 /// How far a client has come: to a version, or to nothing before its snapshot.
@@ -36,6 +39,8 @@ struct Said {
     digest: Option<NonZeroU64>,
     /// How many changes there had been by then.
     count: u32,
+    /// It is followed since, and was never sent.
+    is_new: bool,
 }
 
 /// The messages of one flush, in ascending version.
@@ -59,12 +64,28 @@ impl Known {
             through: Through(since),
             said: vec![Said::default(); symbols].into(),
             complete: since.is_none(),
+            any_new: false,
         }
     }
 
     /// The same, to be changed for one stream alone.
     pub(super) fn copy(&self) -> Self {
-        Self { through: self.through, said: self.said.clone(), complete: self.complete }
+        Self {
+            through: self.through,
+            said: self.said.clone(),
+            complete: self.complete,
+            any_new: self.any_new,
+        }
+    }
+
+    /// What the client has of these symbols, where it followed others `before`. What it did not follow is sent however long
+    /// ago it changed.
+    pub(super) fn of(&self, symbols: &[SymbolId], before: &[SymbolId]) -> Self {
+        let said: HashMap<SymbolId, Said> = before.iter().copied().zip(self.said.iter().copied()).collect();
+        let new = Said { is_new: true, ..Said::default() };
+        let said: Box<[Said]> = symbols.iter().map(|id| said.get(id).copied().unwrap_or(new)).collect();
+        let any_new = said.iter().any(|said| said.is_new);
+        Self { through: self.through, said, complete: false, any_new }
     }
 
     /// What names the place among streams of the same wish, if it is one that others can be at.
@@ -74,7 +95,7 @@ impl Known {
 
     /// Whether any symbol has moved since it was looked at. Does not count what is withheld.
     pub(super) fn any(&self, choice: &Choice, fanout: &Fanout) -> bool {
-        let Through(Some(through)) = self.through else { return true };
+        let (Through(Some(through)), false) = (self.through, self.any_new) else { return true };
         choice.symbols.iter().any(|&id| fanout.latest.version(id) > through)
     }
 
@@ -93,19 +114,20 @@ impl Known {
         let Through(through) = self.through;
         let (mut messages, mut conflated, mut unfinished) = (Messages::new(), 0, false);
         for (index, (&id, said)) in choice.symbols.iter().zip(&mut self.said).enumerate() {
+            let is_new = std::mem::take(&mut said.is_new);
             let overdue = withheld.as_ref().is_some_and(|withheld| withheld.is_overdue(index, now));
             let moved = through.is_none_or(|through| fanout.latest.version(id) > through);
-            if !moved && !overdue {
+            if !moved && !overdue && !is_new {
                 continue;
             }
             let Some((Look { count, message, .. }, delay)) = look(id) else { continue };
             if message.version > committed {
-                unfinished = true;
+                (unfinished, said.is_new) = (true, is_new);
                 continue;
             }
             let before = std::mem::replace(&mut said.count, low(count));
             // Another field than the chosen ones moved.
-            if !overdue && through.is_some_and(|through| message.version <= through) {
+            if !overdue && !is_new && through.is_some_and(|through| message.version <= through) {
                 continue;
             }
             // A value that went and came back between two flushes is what the client already has.
@@ -115,7 +137,7 @@ impl Known {
                 }
                 continue;
             }
-            let first = through.is_none();
+            let first = through.is_none() || is_new;
             if let Some(delay) = delay.filter(|_| !first) {
                 fanout.metrics.publish_delay.observe(in_seconds(delay));
             }
@@ -130,6 +152,7 @@ impl Known {
             messages.push(message);
         }
         self.through = Through(Some(committed));
+        self.any_new = unfinished && self.said.iter().any(|said| said.is_new);
         self.complete = !unfinished && (self.complete || self.said.iter().all(|said| said.digest.is_some()));
         if messages.is_empty() {
             return if unfinished { Found::Unfinished } else { Found::Nothing };

@@ -1,5 +1,6 @@
 //! `min_change`: which changes of a price are worth a message, and which are withheld for a while.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -7,6 +8,7 @@ use tickcast_feeds::Price;
 use tokio::time::Instant;
 
 use super::encodings::Message;
+use crate::catalogue::SymbolId;
 use crate::ticker::Status;
 
 /// How far a price must move before it is worth a message.
@@ -54,6 +56,14 @@ impl Withheld {
     pub(super) fn new(least: MinChange, max_silence: Duration, symbols: usize, now: Instant) -> Self {
         let sent = Sent { price: None, status: None, at: now, withheld: false };
         Self { least, max_silence, sent: vec![sent; symbols].into() }
+    }
+
+    /// What of these symbols was sent, where others were followed `before`.
+    pub(super) fn of(&self, symbols: &[SymbolId], before: &[SymbolId], now: Instant) -> Self {
+        let sent: HashMap<SymbolId, &Sent> = before.iter().copied().zip(&self.sent).collect();
+        let new = Sent { price: None, status: None, at: now, withheld: false };
+        let sent = symbols.iter().map(|id| sent.get(id).map_or(&new, |sent| *sent).clone()).collect();
+        Self { sent, ..*self }
     }
 
     /// When the first withheld change has to go out.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::BufMut;
 use tokio::time::Instant;
 
-use super::budget::Budget;
+use super::budget::{Budget, Counted, Owed};
+use super::candles::Bars;
 use super::choice::Choice;
 use super::encodings::Message;
 use super::known::{Found, Known, Messages};
@@ -25,18 +26,19 @@ const GRAIN: Duration = Duration::from_millis(1);
 pub struct Place {
     choice: Choice,
     sent: Sent,
+    bars: Option<Box<Bars>>,
     throttle: Duration,
     /// The window of the last flush: none before this.
     window_end: Option<Instant>,
     /// The version of the last id sent, or passed.
     position: u64,
     budget: Option<Arc<Budget>>,
-    /// Messages sent and not yet paid for.
-    owed: u32,
+    /// Sent and not yet paid for.
+    owed: Owed,
     /// The window is the budget's.
-    held: bool,
-    /// A flush had to wait for the budget.
-    slowed: bool,
+    held: Option<Counted>,
+    /// A flush had to wait for the budget: by [`Counted`].
+    slowed: [bool; 2],
 }
 
 /// What the client was sent.
@@ -72,7 +74,7 @@ pub struct Wait {
 impl Place {
     pub(super) fn new(fanout: &Fanout, wanted: Wanted, now: Instant) -> Self {
         let since = wanted.since();
-        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, .. } = wanted;
+        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, candles, .. } = wanted;
         let (sent, position) = match mode {
             Mode::Latest => {
                 let withheld = min_change.map(|least| Withheld::new(least, max_silence, symbols.len(), now));
@@ -88,19 +90,39 @@ impl Place {
         Self {
             choice: fanout.choices.choose(&symbols, fields),
             sent,
+            bars: candles.map(|interval| Box::new(Bars::new(fanout, interval, &symbols))),
             throttle,
             window_end: None,
             position,
             budget,
-            owed: 0,
-            held: false,
-            slowed: false,
+            owed: Owed::default(),
+            held: None,
+            slowed: [false; 2],
         }
     }
 
     /// The symbols it follows.
     pub fn symbols(&self) -> &[SymbolId] {
         &self.choice.symbols
+    }
+
+    /// Follows other symbols from now on, each given once. Of those that it followed before, the client has what it has. Who
+    /// waits for changes of the old ones must let go of them before this.
+    pub fn follow(&mut self, fanout: &Fanout, symbols: &[SymbolId], now: Instant) {
+        let before = &self.choice.symbols;
+        match &mut self.sent {
+            Sent::Latest { known, withheld } => {
+                *known = Arc::new(known.of(symbols, before));
+                if let Some(withheld) = withheld {
+                    **withheld = withheld.of(symbols, before, now);
+                }
+            }
+            Sent::Ticks(ticks) => ticks.follow(symbols),
+        }
+        if let Some(bars) = &mut self.bars {
+            bars.follow(symbols);
+        }
+        self.choice = fanout.choices.choose(symbols, self.choice.fields);
     }
 
     /// The version that it starts from, or has got to.
@@ -111,7 +133,7 @@ impl Place {
     /// The newest version that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self, fanout: &Fanout) -> u64 {
         let newest = fanout.latest.committed();
-        if !self.is_behind(fanout) && newest > self.position {
+        if !self.lacks_prices(fanout) && newest > self.position {
             self.position = newest;
         }
         self.position
@@ -119,30 +141,40 @@ impl Place {
 
     /// Whether any symbol has changed since the last flush. Does not count what is withheld.
     pub fn is_behind(&self, fanout: &Fanout) -> bool {
+        self.lacks_prices(fanout) || self.bars.as_ref().is_some_and(|bars| bars.is_behind())
+    }
+
+    fn lacks_prices(&self, fanout: &Fanout) -> bool {
         match &self.sent {
             Sent::Latest { known, .. } => known.any(&self.choice, fanout),
             Sent::Ticks(ticks) => ticks.is_behind(),
         }
     }
 
-    /// Whether a flush had to wait for its client's budget of messages.
-    pub fn is_slowed(&self) -> bool {
-        self.slowed
+    /// Whether a flush had to wait for this part of its client's budget.
+    pub fn is_slowed_by(&self, counted: Counted) -> bool {
+        self.slowed[counted as usize]
     }
 
     /// Takes the stream's turn. Not to be called while the last flush is still unwritten: what is taken here counts as
     /// sent.
     pub fn turn(&mut self, fanout: &Fanout, shelf: &mut Shelf, now: Instant) -> Turn {
+        // The bars of a flush go out behind it.
+        if self.bars.as_ref().is_some_and(|bars| bars.is_due())
+            && let Some(parcel) = self.take_bars(fanout, shelf)
+        {
+            return Turn::Flush(self.out(parcel));
+        }
         if let Some(end) = self.window_end.filter(|&end| now < end) {
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         if let Some(budget) = &self.budget
-            && let Err(wait) = budget.pay(&mut self.owed)
+            && let Err((counted, wait)) = budget.pay(&mut self.owed)
         {
             // Rounded up: the timers' own grain is a millisecond, and a wait of nothing would spin.
             let end = now + wait.max(Duration::from_millis(1));
             self.window_end = Some(end);
-            self.held = true;
+            self.held = Some(counted);
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         match self.step(fanout, shelf, now) {
@@ -150,12 +182,18 @@ impl Place {
                 if parcel.conflated > 0 {
                     fanout.metrics.conflated.inc_by(parcel.conflated);
                 }
+                if let Some(bars) = &mut self.bars {
+                    bars.set_due();
+                }
                 Turn::Flush(self.flush(parcel, now))
             }
             Err(Unfinished) => Turn::Again,
             Ok(None) => {
+                if let Some(parcel) = self.take_bars(fanout, shelf) {
+                    return Turn::Flush(self.flush(parcel, now));
+                }
                 // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
-                (self.window_end, self.held) = (None, false);
+                (self.window_end, self.held) = (None, None);
                 let until = match &self.sent {
                     Sent::Latest { withheld: Some(withheld), .. } => withheld.until(),
                     _ => None,
@@ -200,15 +238,28 @@ impl Place {
         Ok(parcel)
     }
 
+    fn take_bars(&mut self, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
+        self.bars.as_mut()?.take(fanout, shelf)
+    }
+
+    /// Begins a window with this.
     fn flush(&mut self, parcel: Parcel, now: Instant) -> Flush {
-        let Parcel { bytes, payload, messages, last, .. } = parcel;
         // Timers have a grain: what is late by less than that begins its window when it should have, so that a steady
         // stream keeps its pace.
         let begin = self.window_end.filter(|&end| now.saturating_duration_since(end) <= GRAIN).unwrap_or(now);
         self.window_end = (!self.throttle.is_zero()).then(|| begin + self.throttle);
-        self.slowed |= std::mem::take(&mut self.held);
+        if let Some(counted) = self.held.take() {
+            self.slowed[counted as usize] = true;
+        }
+        self.out(parcel)
+    }
+
+    fn out(&mut self, parcel: Parcel) -> Flush {
+        let Parcel { bytes, payload, messages, last, .. } = parcel;
         if self.budget.is_some() {
-            self.owed = self.owed.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
+            let add = |owed: u32, more| owed.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+            let Owed { messages: owed, bytes } = self.owed;
+            self.owed = Owed { messages: add(owed, messages), bytes: add(bytes, payload) };
         }
         self.position = self.position.max(last);
         Flush { bytes, payload, messages }

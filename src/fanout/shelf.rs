@@ -39,7 +39,7 @@ pub struct Shelf {
 struct Looks {
     fields: FieldSet,
     /// By symbol; `None` where nobody looked yet.
-    looks: Box<[Option<Look>]>,
+    looks: Vec<Option<Look>>,
     /// The round in which somebody looked last.
     used: u64,
 }
@@ -106,8 +106,11 @@ impl Shelf {
         fields: FieldSet,
     ) -> Option<(Look, Option<UnixNanos>)> {
         let version = fanout.latest.version(id);
-        let Some(looks) = self.looks(fanout, fields) else { return encodings::look(fanout, id, fields) };
-        let kept = &mut looks[id.0 as usize];
+        let Some(looks) = self.looks(fields) else { return encodings::look(fanout, id, fields) };
+        if id.index() >= looks.len() {
+            looks.resize(id.index() + 1, None);
+        }
+        let kept = &mut looks[id.index()];
         if let Some(kept) = kept.as_ref().filter(|kept| kept.version == version) {
             return Some((kept.clone(), None));
         }
@@ -116,20 +119,19 @@ impl Shelf {
         Some(look)
     }
 
-    fn looks(&mut self, fanout: &Fanout, fields: FieldSet) -> Option<&mut [Option<Look>]> {
+    fn looks(&mut self, fields: FieldSet) -> Option<&mut Vec<Option<Look>>> {
         if !self.keeps {
             return None;
         }
         let place = self.choices.iter().position(|choice| choice.fields == fields);
-        let place = place.or_else(|| self.make_room(fanout, fields))?;
+        let place = place.or_else(|| self.make_room(fields))?;
         let choice = &mut self.choices[place];
         choice.used = self.round;
         Some(&mut choice.looks)
     }
 
-    fn make_room(&mut self, fanout: &Fanout, fields: FieldSet) -> Option<usize> {
-        let looks = vec![None; fanout.latest.catalogue().len()].into();
-        let new = Looks { fields, looks, used: self.round };
+    fn make_room(&mut self, fields: FieldSet) -> Option<usize> {
+        let new = Looks { fields, looks: Vec::new(), used: self.round };
         if self.choices.len() < CHOICES_MAX {
             self.choices.push(new);
             return Some(self.choices.len() - 1);

@@ -7,10 +7,10 @@
     reason = "a test fails by a panic, also that of its tasks"
 )]
 
+mod candles;
 mod ticks;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Desk {
             stale_after: StaleAfter::Auto,
         };
         let catalogue = Arc::new(Catalogue::new((0..symbols).map(instrument).collect()));
-        let bells = Arc::new(Bells::new(symbols));
+        let bells = Arc::new(Bells::default());
         let latest = Latest::new(catalogue, &[(Venue::Sim, EVER)], Arc::clone(&bells));
         let fanout = Fanout::new(latest.clone(), bells, Arc::new(Metrics::default()), Epoch(0x7f3a));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -86,6 +86,7 @@ impl Desk {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 
@@ -426,19 +427,22 @@ async fn the_place_passed_moves_on_while_nothing_of_the_streams_own_changes() {
 #[tokio::test(start_paused = true)]
 async fn over_its_budget_a_stream_waits_longer_for_all_symbols_alike_and_loses_nothing() {
     let desk = Desk::new(10);
-    let budget = Arc::new(Budget::new(NonZeroU32::new(10).expect("not 0")));
+    let budget = Arc::new(Budget::new(Some(10), None).expect("a limit"));
     let mut stream = desk.fanout.subscribe(Wanted { budget: Some(budget), ..desk.wanted() });
     assert_eq!(next(&mut stream).await.len(), 10, "a second's worth at once");
     let start = Instant::now();
     let all = |price: &str| (0..10).for_each(|symbol| desk.set(symbol, price));
     all("1");
     let flush = stream.next().await;
-    assert_eq!((flush.messages, stream.is_slowed(), start.elapsed()), (10, false, Duration::ZERO));
+    assert_eq!(
+        (flush.messages, stream.is_slowed_by(Counted::Messages), start.elapsed()),
+        (10, false, Duration::ZERO)
+    );
     desk.set(0, "2");
     desk.set(7, "2");
     desk.set(0, "3");
     let flush = stream.next().await;
-    assert!(stream.is_slowed());
+    assert!(stream.is_slowed_by(Counted::Messages) && !stream.is_slowed_by(Counted::Bytes));
     assert_eq!(start.elapsed(), Duration::from_secs(1));
     let all: Vec<_> = messages(&flush).into_iter().map(|message| (message.symbol, message.price)).collect();
     assert_eq!(all, [("S7".into(), "2".into()), ("S0".into(), "3".into())]);
@@ -447,7 +451,7 @@ async fn over_its_budget_a_stream_waits_longer_for_all_symbols_alike_and_loses_n
 #[tokio::test(start_paused = true)]
 async fn streams_of_one_client_share_its_budget() {
     let desk = Desk::new(1);
-    let budget = Arc::new(Budget::new(NonZeroU32::new(10).expect("not 0")));
+    let budget = Arc::new(Budget::new(Some(10), None).expect("a limit"));
     let wanted = || Wanted { budget: Some(Arc::clone(&budget)), ..desk.wanted() };
     let (mut one, mut other) = (desk.fanout.subscribe(wanted()), desk.fanout.subscribe(wanted()));
     let start = Instant::now();
@@ -461,6 +465,46 @@ async fn streams_of_one_client_share_its_budget() {
     }
     // Ten a second for ten seconds, and the second's worth that a quiet client has.
     assert!((100..=115).contains(&sent), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_its_bytes_a_stream_waits_longer_for_all_symbols_alike_and_ends_with_the_newest() {
+    const PER_SECOND: u32 = 2_000;
+    let desk = Desk::new(10);
+    let budget = Budget::new(None, Some(PER_SECOND)).map(Arc::new);
+    let mut stream = desk.fanout.subscribe(Wanted { budget, ..desk.wanted() });
+    let (start, mut bytes, mut newest) = (Instant::now(), 0, BTreeMap::new());
+    let mut change = 0;
+    while start.elapsed() < Duration::from_secs(20) {
+        let flush = stream.next().await;
+        bytes += flush.payload;
+        learn(&mut newest, &messages(&flush));
+        (0..10).for_each(|symbol| desk.set(symbol, &format!("{}", 1_000_000 + change)));
+        change += 1;
+    }
+    assert!(stream.is_slowed_by(Counted::Bytes) && !stream.is_slowed_by(Counted::Messages));
+    // So many a second, a second's worth that a quiet client has, and a last flush that is not paid for yet.
+    let most = PER_SECOND as usize * 22;
+    assert!((PER_SECOND as usize * 19..=most).contains(&bytes), "{bytes}");
+    learn(&mut newest, &messages(&stream.next().await));
+    assert!(newest.values().all(|price| *price == format!("{}", 999_999 + change)), "{newest:?}");
+    assert_eq!(newest.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_larger_than_a_seconds_bytes_goes_out_whole_and_is_paid_for_afterwards() {
+    let desk = Desk::new(100);
+    let budget = Budget::new(None, Some(1_000)).map(Arc::new);
+    let mut stream = desk.fanout.subscribe(Wanted { budget, ..desk.wanted() });
+    let snapshot = stream.next().await;
+    assert_eq!(snapshot.messages, 100);
+    let start = Instant::now();
+    desk.set(0, "1");
+    stream.next().await;
+    // All of it but the second's worth that was there.
+    let due = Duration::from_millis(snapshot.payload as u64 - 1_000);
+    let waited = start.elapsed();
+    assert!(waited >= due && waited <= due + Duration::from_millis(20), "{waited:?} for {due:?}");
 }
 
 /// What a client has after these messages.
@@ -677,5 +721,41 @@ fn p37_streams_of_one_thread_lose_nothing_whatever_the_writers_do() {
     learn(&mut whole, &messages(&flush));
     for (_, known, _) in &streams {
         assert_eq!(*known, whole);
+    }
+}
+
+#[test]
+fn a_place_that_follows_one_more_symbol_gets_its_newest_however_old_and_no_id_goes_back() {
+    let desk = Desk::new(3);
+    for (symbol, price) in [(2, "7"), (0, "1"), (1, "5")] {
+        desk.set(symbol, price);
+    }
+    for min_change in [None, Some(MinChange::Amount(1.into()))] {
+        let mut place = desk.fanout.place(Wanted {
+            symbols: vec![SymbolId(0), SymbolId(1)],
+            min_change,
+            ..desk.wanted()
+        });
+        let said = |place: &mut Place| {
+            let mut shelf = Shelf::alone(Framing::Bare);
+            match place.turn(&desk.fanout, &mut shelf, Instant::now()) {
+                Turn::Flush(flush) => {
+                    let one = |message: Message| {
+                        format!("{}={} {:?}", message.symbol, message.price, message.version)
+                    };
+                    messages(&flush).into_iter().map(one).collect::<Vec<_>>().join(", ")
+                }
+                turn => format!("{turn:?}"),
+            }
+        };
+        assert_eq!(said(&mut place), "S0=1 Some(2), S1=5 Some(3)");
+        place.follow(&desk.fanout, &[SymbolId(2), SymbolId(1)], Instant::now());
+        assert!(place.is_behind(&desk.fanout));
+        assert_eq!(
+            said(&mut place),
+            "S2=7 None",
+            "older than the client's cursor, which it must not take back"
+        );
+        assert!(!place.is_behind(&desk.fanout) && said(&mut place).starts_with("Wait"));
     }
 }

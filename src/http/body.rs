@@ -42,6 +42,10 @@ impl StreamBody {
         ready!(self.link.poll_writable(cx));
         loop {
             let closing = self.closing.as_mut().poll(cx).is_ready();
+            if self.stream.is_outdated(&self.state) {
+                self.stream.renew(&self.state, Instant::now());
+                self.waiter = Waiter::new(&self.state.fanout, self.stream.place());
+            }
             match self.stream.turn(&self.state, &mut self.shelf, Instant::now(), closing) {
                 Turn::Say(bytes) => return Poll::Ready(Some(bytes)),
                 Turn::Wait(wait) => {

@@ -1,16 +1,17 @@
 //! How every feed is: one [`Feed`] per connection, written by its driver, read by `/feeds`, health and metrics.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tickcast_feeds::{UnixNanos, Venue};
+use utoipa::ToSchema;
 
 use crate::clock;
 use crate::consolidate::Moment;
-use crate::metrics::{ByState, Metrics, VenueLabel};
+use crate::metrics::{ByState, INSTRUMENTS, Levels, Metrics, VenueLabel};
 
 /// Lags kept for the percentiles.
 const LAGS_MAX: usize = 512;
@@ -34,7 +35,7 @@ pub struct Feed {
 }
 
 /// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedState {
     /// Not open yet.
@@ -56,7 +57,20 @@ pub enum FeedState {
 }
 
 impl FeedState {
-    fn name(self) -> &'static str {
+    /// All states.
+    pub const ALL: [Self; 8] = [
+        Self::Connecting,
+        Self::Subscribing,
+        Self::Live,
+        Self::Silent,
+        Self::Waiting,
+        Self::Banned,
+        Self::Blocked,
+        Self::Stopped,
+    ];
+
+    /// The word in `/feeds` and in metrics.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Subscribing => "subscribing",
@@ -89,44 +103,74 @@ struct Inner {
 }
 
 /// What was counted on one connection.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub(super) struct Counts {
+    /// Frames read.
     pub(super) frames: u64,
+    /// Ticks made of them.
     pub(super) ticks: u64,
+    /// Frames that were not understood.
     pub(super) frames_refused: u64,
+    /// Holes in the venue's numbering.
     pub(super) gaps: u64,
+    /// Ticks that were there already.
     pub(super) duplicates: u64,
+    /// Connections after the first.
     pub(super) reconnects: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// What a venue will not send.
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Refused {
+    /// The instrument as the venue names it, where it says which.
+    #[schema(required = true)]
     wire: Option<String>,
+    /// The venue's words.
     reason: String,
 }
 
-/// One feed as `/feeds` shows it.
-#[derive(Debug, Serialize)]
+/// How one connection to a venue is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Feed)]
 pub struct Report {
+    /// Whose.
     venue: &'static str,
+    /// Which of the venue's, from 1.
     connection: u32,
     state: FeedState,
+    /// In this state since, ms since 1970.
     since: i64,
+    /// Where it goes, without secrets.
     url: String,
+    /// Instruments that it is to follow.
     wanted: usize,
+    /// Instruments that the venue said it sends.
     acknowledged: usize,
+    /// Instruments that the venue will not send.
     refused: Vec<Refused>,
+    /// Since the newest tick; null before the first.
+    #[schema(required = true)]
     last_tick_age_ms: Option<u64>,
+    /// How far ticks are behind the venue's clock; null where that is not known.
+    #[schema(required = true)]
     lag_ms: Option<Lag>,
     #[serde(flatten)]
+    #[schema(inline)]
     counts: Counts,
+    /// Until it is tried again, where it is between two attempts.
+    #[schema(required = true)]
     next_attempt_ms: Option<u64>,
+    /// Why the last connection ended, where one did.
+    #[schema(required = true)]
     last_error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A delay in ms; negative where the venue's clock is ahead of ours.
+#[derive(Debug, Serialize, ToSchema)]
 struct Lag {
+    /// The median.
     p50: i64,
+    /// That of the slowest in a hundred.
     p99: i64,
 }
 
@@ -138,8 +182,9 @@ impl Board {
 
     /// Adds a feed that follows so many instruments at an address that holds no secret.
     pub fn add(&self, venue: Venue, url: String, wanted: usize) -> Feed {
-        let others = lock(&self.feeds).iter().filter(|feed| feed.venue == venue).count();
-        self.numbered(venue, u32::try_from(others + 1).unwrap_or(u32::MAX), url, wanted)
+        let others =
+            lock(&self.feeds).iter().filter(|feed| feed.venue == venue).map(|feed| feed.connection).max();
+        self.numbered(venue, others.unwrap_or(0).saturating_add(1), url, wanted)
     }
 
     /// Adds the connection that is to replace another: it has that one's number, and both are shown until the
@@ -161,6 +206,20 @@ impl Board {
             inner.counts
         };
         successor.lock().counts.add(old);
+    }
+
+    /// Takes away a connection that nothing replaces, or all of a venue that is followed no more.
+    pub fn take_down(&self, is_over: impl Fn(&Feed) -> bool) {
+        lock(&self.feeds).retain(|feed| {
+            let over = is_over(feed);
+            if over {
+                let mut inner = feed.lock();
+                if !std::mem::replace(&mut inner.is_removed, true) {
+                    feed.gauge(inner.state).dec();
+                }
+            }
+            !over
+        });
     }
 
     fn numbered(&self, venue: Venue, connection: u32, url: String, wanted: usize) -> Feed {
@@ -185,6 +244,7 @@ impl Board {
             inner: Arc::new(Mutex::new(inner)),
             metrics: Arc::clone(&self.metrics),
         };
+        self.metrics.show(venue);
         feed.gauge(FeedState::Connecting).inc();
         // Beside the one that it replaces.
         let is_before = |other: &Feed| (other.venue, other.connection) != (venue, connection);
@@ -196,6 +256,26 @@ impl Board {
     /// Every feed as it is now.
     pub fn report(&self) -> Vec<Report> {
         lock(&self.feeds).iter().map(Feed::report).collect()
+    }
+
+    /// Notes how old each venue's newest tick is, and what of its instruments it serves.
+    pub fn measure(&self, levels: &Levels, now: Moment) {
+        let mut newest: HashMap<Venue, Instant> = HashMap::new();
+        for feed in lock(&self.feeds).iter() {
+            let inner = feed.lock();
+            if let Some(at) = inner.last_tick {
+                newest.entry(feed.venue).and_modify(|known| *known = at.max(*known)).or_insert(at);
+            }
+            let counts = [inner.wanted, inner.acknowledged, inner.refused.len()];
+            for (state, count) in INSTRUMENTS.into_iter().zip(counts) {
+                let labels = ByState { venue: VenueLabel(feed.venue), state };
+                levels.instruments.get_or_create(&labels).inc_by(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+        for (venue, at) in newest {
+            let age = now.at.saturating_duration_since(at).as_secs_f64();
+            levels.tick_age.get_or_create(&venue.into()).set(age);
+        }
     }
 
     /// Whether any feed is ticking.
@@ -244,7 +324,7 @@ impl Feed {
     }
 
     /// Which connection of its venue it is, from 1.
-    pub(super) fn connection(&self) -> u32 {
+    pub fn connection(&self) -> u32 {
         self.connection
     }
 
@@ -275,10 +355,15 @@ impl Feed {
         change(&mut self.lock().counts);
     }
 
-    /// Everything wanted is there without asking: the simulator's instruments.
-    pub fn all_acknowledged(&self) {
+    /// So many instruments are wanted, and there without asking: the simulator's.
+    pub(super) fn simulates(&self, instruments: usize) {
         let mut inner = self.lock();
-        inner.acknowledged = inner.wanted;
+        (inner.wanted, inner.acknowledged) = (instruments, instruments);
+    }
+
+    /// So many instruments are wanted from now on.
+    pub(super) fn want(&self, wanted: usize) {
+        self.lock().wanted = wanted;
     }
 
     /// One more instrument was accepted.

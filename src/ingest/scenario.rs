@@ -75,7 +75,7 @@ impl Stage {
         latest: Latest,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let roles = roles(latest.catalogue(), is_on);
+        let roles = roles(&latest.catalogue(), is_on);
         let mut venues: Vec<Part> = Vec::new();
         let mut part_of = Vec::with_capacity(roles.len());
         for role in &roles {

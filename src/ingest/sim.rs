@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tickcast_feeds::Events;
 use tickcast_feeds::sim::Market;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use super::board::Feed;
 use super::pipeline::Pipeline;
 use crate::clock;
 
@@ -15,15 +17,42 @@ pub(super) const BATCH_MAX: u64 = 1024;
 /// A driver that is further behind than this gives the time up: prices in a rush help nobody.
 pub(super) const BEHIND_MAX: Duration = Duration::from_secs(1);
 
-/// Makes prices for ever. `wires` are the instruments, each of which changes once every `interval`.
-pub async fn run(seed: u64, wires: Vec<String>, interval: Duration, mut pipeline: Pipeline) {
-    let names: Vec<&str> = wires.iter().map(String::as_str).collect();
-    let mut market = Market::new(seed, &names);
-    let count = names.len() as u64;
+/// What is simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// The same seed gives the same prices.
+    pub seed: u64,
+    /// The instruments.
+    pub wires: Vec<String>,
+    /// Each of them changes once in this time.
+    pub interval: Duration,
+}
+
+/// Makes prices for ever, of what is wanted at the time. Instruments that stay go on where they are.
+pub async fn run(mut wanted: watch::Receiver<Simulated>, feed: Feed, mut pipeline: Pipeline) {
+    let mut market = Market::new(0, &[]);
+    let mut seed = None;
+    pipeline.connected();
+    loop {
+        let now = wanted.borrow_and_update().clone();
+        let names: Vec<&str> = now.wires.iter().map(String::as_str).collect();
+        if seed.replace(now.seed) != Some(now.seed) {
+            market = Market::new(now.seed, &[]);
+        }
+        market.list(now.seed, &names);
+        feed.simulates(names.len());
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return std::future::pending().await },
+            () = play(&mut market, names.len() as u64, now.interval, &mut pipeline) => {}
+        }
+    }
+}
+
+/// Moves so many instruments for ever.
+async fn play(market: &mut Market, count: u64, interval: Duration, pipeline: &mut Pipeline) {
     if count == 0 {
         return std::future::pending().await;
     }
-    pipeline.connected();
     let mut spare = Events::default();
     let (mut start, mut made) = (Instant::now(), 0_u64);
     loop {

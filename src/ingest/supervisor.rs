@@ -11,14 +11,14 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tickcast_feeds::{Auth, Profile, Venue};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, Span, debug, field, info, info_span, warn};
 
 use super::backoff::{Backoff, Trouble};
-use super::board::{Board, Feed};
+use super::board::{Board, Feed, FeedState};
 use super::connection::{self, ConnectionError, Means, News, Order, Report};
 use super::dial::{Dial, Target};
 use super::pipeline::Pipeline;
@@ -34,6 +34,8 @@ use crate::metrics::{ByVenueReason, Metrics, VenueLabel};
 const SPACING: Duration = Duration::from_millis(350);
 /// The first attempts are spread over this, so that a restart of many services is no storm.
 const START: Duration = Duration::from_millis(500);
+/// Why a connection is replaced whose instruments are others now.
+const REVISED: &str = "symbols";
 /// Reports that wait: each connection has at most a few.
 const REPORTS_MAX: usize = 64;
 
@@ -63,7 +65,9 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Opens sockets.
     pub dial: Arc<dyn Dial>,
-    /// Cancelled when the service stops.
+    /// Changes when the catalogue has changed.
+    pub revised: watch::Receiver<u64>,
+    /// Cancelled when the service stops, or the venue is to be left.
     pub closing: CancellationToken,
 }
 
@@ -94,9 +98,10 @@ impl Setup {
     }
 }
 
-/// Keeps a venue's instruments followed until the service stops.
+/// Keeps a venue's instruments followed, those of the catalogue as it is at the time, until it is told to stop.
 pub async fn run(setup: Setup, around: Surroundings, recorder: Option<Recorder>) {
     let closing = around.closing.clone();
+    let mut revised = around.revised.clone();
     let (reports, mut inbox) = mpsc::channel(REPORTS_MAX);
     let mut supervisor = Supervisor::new(setup, around, recorder, reports);
     loop {
@@ -108,6 +113,7 @@ pub async fn run(setup: Setup, around: Surroundings, recorder: Option<Recorder>)
                 Ok((_, (id, error))) => supervisor.ended(id, &error),
                 Err(panic) => supervisor.panicked(panic.id()),
             },
+            Ok(()) = revised.changed() => supervisor.replan(),
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => supervisor.attempt(),
         }
     }
@@ -155,6 +161,8 @@ struct Line {
 /// A connection that is being opened, or is open.
 struct Open {
     id: u64,
+    /// What it was told to follow.
+    wires: Arc<[String]>,
     task: tokio::task::Id,
     /// Which address it was sent to.
     host: usize,
@@ -169,38 +177,58 @@ impl Supervisor {
         recorder: Option<Recorder>,
         reports: mpsc::Sender<Report>,
     ) -> Self {
-        let catalogue = Arc::clone(around.latest.catalogue());
-        let venue = setup.profile.venue;
-        let url = setup.urls.first().map(|url| url_without_secrets(url)).unwrap_or_default();
-        let mut rng: StdRng = rand::make_rng();
-        let now = Instant::now();
-        let lines = plan::shares(setup.profile, &catalogue.wires(venue)).into_iter().map(|wires| Line {
-            has_hours: wires.iter().all(|wire| has_hours(&catalogue, venue, wire)),
-            feed: around.board.add(venue, url.clone(), wires.len()),
-            wires: wires.into_iter().map(str::to_owned).collect(),
-            backoff: Backoff::default(),
-            serving: None,
-            replacement: None,
-            due: Some(now + rng.random_range(Duration::ZERO..START)),
-            leaving: None,
-            is_live: false,
-            was_live: false,
-            told: None,
-        });
-        let lines = lines.collect();
-        Self {
+        let mut supervisor = Self {
             setup,
             around,
             recorder,
             reports,
             connections: JoinSet::new(),
-            lines,
-            not_before: now,
+            lines: Vec::new(),
+            not_before: Instant::now(),
             host: 0,
             hosts_refused: 0,
             next_id: 0,
-            rng,
+            rng: rand::make_rng(),
+        };
+        supervisor.replan();
+        supervisor
+    }
+
+    /// Shares out the catalogue's instruments anew. A connection whose share has changed is replaced by another.
+    fn replan(&mut self) {
+        let catalogue = self.around.latest.catalogue();
+        let Setup { profile, ref urls, .. } = self.setup;
+        let venue = profile.venue;
+        let now = Instant::now();
+        let before: Vec<_> = self.lines.iter().map(|line| Arc::clone(&line.wires)).collect();
+        let shares = plan::reshared(profile, &before, &catalogue.wires(venue));
+        let url = urls.first().map(|url| url_without_secrets(url)).unwrap_or_default();
+        for (place, wires) in shares.into_iter().enumerate() {
+            let has_hours = wires.iter().all(|wire| has_hours(&catalogue, venue, wire));
+            let due = Some(now + self.rng.random_range(Duration::ZERO..START));
+            if let Some(line) = self.lines.get_mut(place) {
+                line.has_hours = has_hours;
+                if wires.iter().ne(line.wires.iter()) {
+                    line.wires = wires.into_iter().map(str::to_owned).collect();
+                    line.follow_other(&self.around, venue, due);
+                }
+                continue;
+            }
+            self.lines.push(Line {
+                has_hours,
+                feed: self.around.board.add(venue, url.clone(), wires.len()),
+                wires: wires.into_iter().map(str::to_owned).collect(),
+                backoff: Backoff::default(),
+                serving: None,
+                replacement: None,
+                due,
+                leaving: None,
+                is_live: false,
+                was_live: false,
+                told: None,
+            });
         }
+        self.lines.retain(|line| !line.wires.is_empty());
     }
 
     fn next_attempt(&self) -> Option<Instant> {
@@ -252,8 +280,15 @@ impl Supervisor {
             key: self.setup.key.clone(),
         };
         debug!(venue = %profile.venue, connection = feed.connection(), is_replacement, "connecting");
-        let task = self.connections.spawn(async move { (id, connection::run(order, means).await) }).id();
-        let open = Some(Open { id, task, host: self.host, feed, retire });
+        let span =
+            info_span!("feed", venue = %profile.venue, connection = feed.connection(), reason = field::Empty);
+        let serving = async move {
+            let error = connection::run(order, means).await;
+            Span::current().record("reason", error.reason());
+            (id, error)
+        };
+        let task = self.connections.spawn(serving.instrument(span)).id();
+        let open = Some(Open { id, wires: Arc::clone(&line.wires), task, host: self.host, feed, retire });
         if is_replacement {
             line.replacement = open;
         } else {
@@ -282,6 +317,11 @@ impl Supervisor {
                     }
                     line.reconnected(&self.around.metrics, venue, line.leaving.unwrap_or("replaced"));
                     line.leaving = None;
+                    // The list changed once more while this one was on its way.
+                    if line.serving.as_ref().is_some_and(|open| open.wires != line.wires) {
+                        line.leaving = Some(REVISED);
+                        line.due = Some(now + self.rng.random_range(Duration::ZERO..START));
+                    }
                     info!(%venue, connection = line.feed.connection(), "the connection was replaced");
                     if let (Some(old), Some(new)) = (old, &line.serving) {
                         self.around.board.remove(&old.feed, &new.feed);
@@ -345,7 +385,9 @@ impl Supervisor {
             // The replacement that was on its way is the connection now.
             self.around.board.remove(&line.feed, &open.feed);
             line.feed = open.feed.clone();
-            line.due = None;
+            let is_old = open.wires != line.wires;
+            line.leaving = is_old.then_some(REVISED);
+            line.due = is_old.then_some(next);
         } else {
             line.feed.wait(wait.state, next.into_std());
             line.due = Some(next);
@@ -366,6 +408,41 @@ impl Supervisor {
 impl Line {
     fn has(&self, id: u64) -> bool {
         [&self.serving, &self.replacement].into_iter().flatten().any(|open| open.id == id)
+    }
+
+    /// Its list has changed.
+    fn follow_other(&mut self, around: &Surroundings, venue: Venue, due: Option<Instant>) {
+        self.feed.want(self.wires.len());
+        // Where a key is good for one connection, or a few, there is no place for another beside the one that serves.
+        let is_alone = venue.auth() != Auth::None;
+        if !self.wires.is_empty() && !is_alone {
+            if self.serving.is_some() {
+                self.leaving = Some(REVISED);
+            }
+            // One that waits to be tried again goes on waiting: what is new is no reason to press a venue.
+            if self.serving.is_some() && self.replacement.is_none() {
+                self.due = due;
+            }
+            return;
+        }
+        let retired: Vec<_> = [self.serving.take(), self.replacement.take()].into_iter().flatten().collect();
+        for open in &retired {
+            // Nobody waits for its last frames.
+            let _ = open.retire.try_send(oneshot::channel().0);
+        }
+        let mine = |feed: &Feed| feed.venue() == venue && feed.connection() == self.feed.connection();
+        if self.wires.is_empty() {
+            around.board.take_down(mine);
+            return;
+        }
+        if retired.is_empty() {
+            return;
+        }
+        self.was_live |= std::mem::take(&mut self.is_live);
+        around.latest.down(venue, &self.wires, clock::now());
+        self.reconnected(&around.metrics, venue, REVISED);
+        self.feed.wait(FeedState::Waiting, due.unwrap_or_else(Instant::now).into_std());
+        (self.leaving, self.due) = (None, due);
     }
 
     fn host_of(&self, id: u64) -> Option<usize> {

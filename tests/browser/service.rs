@@ -1,5 +1,7 @@
 //! The service inside the test's process, with a runtime of its own.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use tickcast::app::{self, AppError, Drive};
 use tickcast::config::Config;
 use tickcast::http::server;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// The system picks the port.
@@ -35,7 +37,7 @@ impl Service {
             // An error means that this value was dropped: then the runtime is about to end too.
             let _ = stopped.await;
         };
-        let running = runtime.spawn(app::run(config, drive, listener, asked));
+        let running = runtime.spawn(app::run(config, drive, listener, mpsc::channel(1).1, asked));
         Self { runtime, stop, running, address }
     }
 

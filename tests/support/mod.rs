@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tickcast::app::{self, AppError, Drive};
+use tickcast::candles::Keeping;
 use tickcast::catalogue::Catalogue;
 use tickcast::clock;
 use tickcast::config::{self, Config};
@@ -34,7 +35,7 @@ use tickcast::metrics::Metrics;
 use tickcast_feeds::{Event, Events, Moves, Price, Quote, Summary, Trade, Venue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -108,8 +109,9 @@ impl Node {
     pub async fn start_with(config: Config) -> Self {
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
-        let bells = Arc::new(Bells::new(catalogue.len()));
-        let latest = Latest::new(Arc::clone(&catalogue), &[(Venue::Sim, PATIENCE * 10)], Arc::clone(&bells));
+        let bells = Arc::new(Bells::default());
+        let latest = Latest::new(Arc::clone(&catalogue), &[(Venue::Sim, PATIENCE * 10)], Arc::clone(&bells))
+            .with_candles(Keeping::new(config.candles.clone(), &metrics));
         let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(0x7f3a));
         let board = Board::new(Arc::clone(&metrics));
         let feed = board.add(Venue::Sim, "sim".to_owned(), catalogue.len());
@@ -117,7 +119,7 @@ impl Node {
         let closing = CancellationToken::new();
         let hub = fanout.clone();
         tokio::spawn(async move { hub.run().await });
-        let auth = Arc::new(Auth::new(&config, latest.catalogue()));
+        let auth = Arc::new(Auth::new(&config));
         tokio::spawn(auth::reload::watch(Arc::clone(&auth)));
         let state = http::State {
             fanout,
@@ -205,6 +207,8 @@ impl Node {
 /// The whole service.
 pub struct App {
     pub address: SocketAddr,
+    /// What SIGHUP does.
+    pub reload: mpsc::Sender<Config>,
     stop: Option<oneshot::Sender<()>>,
     pub running: JoinHandle<Result<(), AppError>>,
 }
@@ -216,8 +220,9 @@ impl App {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
-        let running = tokio::spawn(app::run(config, drive, listener, stopped));
-        Self { address, stop: Some(stop), running }
+        let (reload, reloads) = mpsc::channel(1);
+        let running = tokio::spawn(app::run(config, drive, listener, reloads, stopped));
+        Self { address, reload, stop: Some(stop), running }
     }
 
     /// What SIGTERM does.

@@ -223,3 +223,20 @@ fn p37_whoever_writes_follows_and_leaves_no_trade_is_lost_doubled_or_out_of_orde
     });
     drop(keep);
 }
+
+#[test]
+fn a_place_that_follows_one_more_symbol_gets_its_trades_from_then_on_and_no_gap() {
+    let desk = Desk::new(3);
+    let mut place = desk.fanout.place(Wanted {
+        symbols: vec![SymbolId(0), SymbolId(1)],
+        mode: Mode::Ticks { from: From::Now, history: 16 },
+        ..desk.wanted()
+    });
+    desk.set(0, "1");
+    desk.set(2, "1");
+    place.follow(&desk.fanout, &[SymbolId(0), SymbolId(2)], Instant::now());
+    desk.set(0, "2");
+    desk.set(1, "2");
+    desk.set(2, "2");
+    assert_eq!(prices(&all(&desk, &mut place)), "S0=1 S0=2 S2=2");
+}

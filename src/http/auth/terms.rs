@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalogue::{Catalogue, SymbolId};
-use crate::config::{self, Config};
+use rustc_hash::FxHashSet;
+
+use crate::catalogue::Entry;
+use crate::config::{self, Config, SymbolPattern};
 use crate::http::limits::Allowance;
 
 /// What a plan comes to.
@@ -21,16 +23,40 @@ pub struct Terms {
     pub symbols_max: usize,
     /// Whether `/feeds` and `/metrics` may be read.
     pub operator: bool,
-    /// By [`SymbolId::index`]; `None` is every symbol.
-    symbols: Option<Box<[bool]>>,
+    /// `None` is every symbol.
+    symbols: Option<Among>,
+}
+
+/// Some symbols, those that will be added included.
+#[derive(Debug, PartialEq, Eq)]
+struct Among {
+    /// By their whole names: a plan may list many.
+    names: FxHashSet<String>,
+    patterns: Vec<SymbolPattern>,
 }
 
 impl Terms {
     /// Whether the symbol may be followed.
-    pub fn allows(&self, symbol: SymbolId) -> bool {
-        self.symbols
-            .as_ref()
-            .is_none_or(|symbols| symbols.get(symbol.index()).is_some_and(|allowed| *allowed))
+    pub fn allows(&self, symbol: &Entry) -> bool {
+        self.symbols.as_ref().is_none_or(|among| among.has(symbol))
+    }
+}
+
+impl Among {
+    fn of(patterns: &[SymbolPattern]) -> Self {
+        let mut among = Self { names: FxHashSet::default(), patterns: Vec::new() };
+        for pattern in patterns {
+            match pattern {
+                SymbolPattern::Name(name) if !name.contains('*') => drop(among.names.insert(name.clone())),
+                _ => among.patterns.push(pattern.clone()),
+            }
+        }
+        among
+    }
+
+    fn has(&self, symbol: &Entry) -> bool {
+        self.names.contains(&symbol.symbol)
+            || self.patterns.iter().any(|pattern| pattern.matches(&symbol.symbol, symbol.class))
     }
 }
 
@@ -45,7 +71,7 @@ pub(super) struct Plans {
 }
 
 impl Plans {
-    pub(super) fn new(config: &Config, catalogue: &Catalogue) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let unnamed = Arc::new(Terms {
             name: None,
             allowance: Allowance::of(&config.limits),
@@ -54,7 +80,7 @@ impl Plans {
             operator: false,
             symbols: None,
         });
-        let compile = |plan: &config::Plan| (plan.name.clone(), Arc::new(terms(plan, &unnamed, catalogue)));
+        let compile = |plan: &config::Plan| (plan.name.clone(), Arc::new(terms(plan, &unnamed)));
         let by_name: HashMap<_, _> = config.plans.iter().map(compile).collect();
         let default = config.auth.plan.as_ref().and_then(|name| by_name.get(name)).unwrap_or(&unnamed);
         let default = Arc::clone(default);
@@ -75,24 +101,22 @@ impl Plans {
     }
 }
 
-fn terms(plan: &config::Plan, all: &Terms, catalogue: &Catalogue) -> Terms {
-    let is_allowed = |id: SymbolId| {
-        let entry = catalogue.entry(id);
-        plan.symbols.iter().any(|pattern| pattern.matches(&entry.symbol, entry.class))
-    };
-    let symbols: Box<[bool]> = catalogue.ids().map(is_allowed).collect();
-    let Allowance { streams_per_client, opens_per_minute, messages_per_second } = all.allowance;
+fn terms(plan: &config::Plan, all: &Terms) -> Terms {
+    let is_all = |pattern: &SymbolPattern| *pattern == SymbolPattern::Name("*".to_owned());
+    let Allowance { streams_per_client, opens_per_minute, messages_per_second, bytes_per_second } =
+        all.allowance;
     Terms {
         name: Some(plan.name.as_str().into()),
         allowance: Allowance {
             streams_per_client: plan.streams_per_client.unwrap_or(streams_per_client),
             opens_per_minute: plan.opens_per_minute.unwrap_or(opens_per_minute),
             messages_per_second: plan.messages_per_second.or(messages_per_second),
+            bytes_per_second: plan.bytes_per_second.or(bytes_per_second),
         },
         // The node's own floor and ceiling are there to protect it: a plan narrows them only.
         throttle_min: plan.throttle_min.unwrap_or_default().max(all.throttle_min),
         symbols_max: plan.symbols_max.unwrap_or(all.symbols_max).min(all.symbols_max),
         operator: plan.operator,
-        symbols: (!symbols.iter().all(|allowed| *allowed)).then_some(symbols),
+        symbols: (!plan.symbols.iter().any(is_all)).then(|| Among::of(&plan.symbols)),
     }
 }

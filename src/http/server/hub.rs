@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 use super::accept::Counted;
 use super::deadlines::{Deadlines, Entries};
 use super::door::{Arrival, Door, Order};
+use crate::catalogue::SymbolId;
 use crate::fanout::{Places, Shelf, Waiting};
 use crate::http::State;
 use crate::http::framing::{Framing, LAST_CHUNK};
@@ -238,6 +239,10 @@ impl Floor {
         if connected.over {
             return self.end(key as usize);
         }
+        if connected.stream.is_outdated(&self.state) {
+            self.renew(key as usize, now);
+        }
+        let Some(connected) = self.streams.get_mut(key as usize) else { return };
         self.said.clear();
         let wait = loop {
             match connected.stream.turn(&self.state, &mut self.shelf, now, self.closing) {
@@ -277,17 +282,39 @@ impl Floor {
         }
     }
 
+    /// The catalogue has changed: the stream may follow other symbols.
+    fn renew(&mut self, key: usize, now: Instant) {
+        let Self { streams, waiting, state, .. } = self;
+        let mut places = std::mem::take(&mut streams[key].places);
+        let symbols: Vec<SymbolId> = streams[key].stream.place().symbols().to_vec();
+        leave(waiting, streams, &symbols, &mut places);
+        let connected = &mut streams[key];
+        connected.waits = false;
+        connected.stream.renew(state, now);
+        connected.places = vec![0; connected.stream.place().symbols().len()].into();
+    }
+
     fn end(&mut self, key: usize) {
         let Self { streams, waiting, door, .. } = self;
         let mut gone = streams.remove(key);
         door.left();
-        waiting.leave(gone.stream.place().symbols(), &mut gone.places, |other, position, place| {
-            streams[other as usize].places[position] = place;
-        });
+        leave(waiting, streams, gone.stream.place().symbols(), &mut gone.places);
         if gone.over {
             gone.close();
         }
     }
+}
+
+/// Takes a stream out of the lists of those that wait.
+fn leave(
+    waiting: &mut Waiting,
+    streams: &mut Slab<Box<Connected>>,
+    symbols: &[SymbolId],
+    places: &mut [u32],
+) {
+    waiting.leave(symbols, places, |other, position, place| {
+        streams[other as usize].places[position] = place;
+    });
 }
 
 impl Connected {

@@ -58,6 +58,8 @@ struct Rig {
     attempts: watch::Receiver<Vec<(Instant, String)>>,
     opened: mpsc::Receiver<DuplexStream>,
     board: Board,
+    latest: Latest,
+    revised: watch::Sender<u64>,
     closing: CancellationToken,
     running: JoinSet<()>,
 }
@@ -72,14 +74,22 @@ impl Rig {
         let config = config::load(text, "test.toml", std::iter::empty()).unwrap();
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments));
-        let bells = Arc::new(Bells::new(catalogue.len()));
+        let bells = Arc::new(Bells::default());
         let silence_max = Duration::from_hours(1);
         let latest = Latest::new(catalogue, &[(Venue::Coinbase, silence_max)], bells);
         let (attempts, seen) = watch::channel(Vec::new());
         let (opened, venue) = mpsc::channel(10);
         let (board, closing) = (Board::new(Arc::clone(&metrics)), CancellationToken::new());
         let dial = Arc::new(Scripted { attempts, opened, fate });
-        let around = Surroundings { latest, board: board.clone(), metrics, dial, closing: closing.clone() };
+        let (revised, revisions) = watch::channel(0);
+        let around = Surroundings {
+            latest: latest.clone(),
+            board: board.clone(),
+            metrics,
+            dial,
+            revised: revisions,
+            closing: closing.clone(),
+        };
         let mut setup = Setup::of(Venue::Coinbase, &config::Feed::default()).unwrap();
         setup.urls = urls.iter().map(|&url| url.to_owned()).collect();
         setup.silence_max = silence_max;
@@ -89,7 +99,22 @@ impl Rig {
         setup.profile = Box::leak(Box::new(profile));
         let mut running = JoinSet::new();
         running.spawn(run(setup, around, None));
-        Self { attempts: seen, opened: venue, board, closing, running }
+        Self { attempts: seen, opened: venue, board, latest, revised, closing, running }
+    }
+
+    /// Has the supervisor follow these instruments, and no others.
+    fn revise(&self, wires: &[&str]) {
+        let instrument = |wire: &&str| {
+            let symbol = wire.replace('-', "");
+            format!(
+                "[[instrument]]\nsymbol = \"{symbol}\"\nclass = \"crypto\"\nsources = [\"coinbase:{wire}\"]\n"
+            )
+        };
+        let text = format!("[feeds.coinbase]\n{}", wires.iter().map(instrument).collect::<String>());
+        let config = config::load(&text, "test.toml", std::iter::empty()).unwrap();
+        let catalogue = self.latest.catalogue().revised(config.instruments);
+        self.latest.revise(catalogue, &[(Venue::Coinbase, Duration::from_hours(1))], clock::now());
+        self.revised.send_replace(self.latest.revision());
     }
 
     /// When the first so many attempts were made, and where.
@@ -294,5 +319,59 @@ async fn a_venue_that_wants_text_pings_gets_them_as_often_as_it_says() {
     let gaps: Vec<u64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
     assert!(gaps.iter().all(|gap| (20..=40).contains(gap)) && gaps.contains(&20), "{gaps:?}");
     assert_eq!(rig.attempts.borrow().len(), 1);
+    rig.stop().await;
+}
+
+/// What the venue's end of a connection is asked for first.
+async fn asked(end: DuplexStream) -> (WebSocketStream<DuplexStream>, String) {
+    let mut venue = WebSocketStream::from_raw_socket(end, Role::Server, None).await;
+    let message = venue.next().await.expect("a subscription").unwrap();
+    (venue, message.into_text().unwrap().to_string())
+}
+
+/// A print of an instrument, as Coinbase sends it.
+fn print(wire: &str, id: u64) -> Message {
+    let time = humantime::format_rfc3339_micros(clock::system());
+    Message::text(format!(
+        r#"{{"type":"match","trade_id":{id},"side":"sell","size":"1","price":"100","product_id":"{wire}","time":"{time}"}}"#
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_changes_brings_a_connection_of_the_new_list_and_the_old_one_serves_until_it_ticks() {
+    let mut rig = Rig::start(&["ws://venue.example"], |_, _| Fate::Open);
+    let (mut first, wanted) = asked(rig.opened.recv().await.unwrap()).await;
+    assert!(wanted.contains("BTC-USD") && !wanted.contains("ETH-USD"), "{wanted}");
+    first.send(print("BTC-USD", 1)).await.unwrap();
+    rig.revise(&["BTC-USD", "ETH-USD"]);
+    let (mut second, wanted) = asked(rig.opened.recv().await.unwrap()).await;
+    assert!(wanted.contains("BTC-USD") && wanted.contains("ETH-USD"), "{wanted}");
+    let feed = rig.feed();
+    assert_eq!((&feed["state"], &feed["wanted"]), (&"live".into(), &2.into()), "{feed}");
+    // The list changes once more while it is on its way: one more follows, with the newest list.
+    rig.revise(&["ETH-USD", "SOL-USD"]);
+    second.send(print("ETH-USD", 1)).await.unwrap();
+    let left = async {
+        while let Some(Ok(message)) = first.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| u16::from(frame.code));
+            }
+        }
+        None
+    };
+    assert_eq!(left.await, Some(1000), "with a good-bye");
+    let (mut third, wanted) = asked(rig.opened.recv().await.unwrap()).await;
+    assert!(wanted.contains("SOL-USD") && !wanted.contains("BTC-USD"), "{wanted}");
+    third.send(print("SOL-USD", 1)).await.unwrap();
+    while !matches!(second.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
+    assert_eq!((rig.attempts.borrow().len(), rig.feed()["reconnects"].clone()), (3, 2.into()));
+    // And none is left where nothing is wanted any more.
+    rig.revise(&["BTC-USD"]);
+    let (mut last, _) = asked(rig.opened.recv().await.unwrap()).await;
+    last.send(print("BTC-USD", 2)).await.unwrap();
+    rig.latest.revise(rig.latest.catalogue().revised(Vec::new()), &[], clock::now());
+    rig.revised.send_replace(rig.latest.revision());
+    while !matches!(last.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
+    assert!(rig.board.report().is_empty());
     rig.stop().await;
 }
