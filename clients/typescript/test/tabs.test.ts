@@ -151,6 +151,26 @@ test('p20 when the leader ends, a third tab keeps its symbols and follows the ne
   assert.deepEqual([leader.prices.at(-1), follower.prices.at(-1)].includes('ETH=8'), true)
 })
 
+test('p20 after a handover a new tab has the prices, too, that have not changed since', async () => {
+  const world = new World()
+  const first = new Page(world, ['BTC', 'AAPL'])
+  await world.pass(50)
+  world.source.hello().price('AAPL', '230', 4)
+  world.source.price('BTC', '1', 5)
+  const second = new Page(world, ['AAPL', 'BTC'])
+  await world.pass(50)
+  first.tab.crash()
+  await world.pass(200)
+  assert.equal(world.source.param('last_event_id'), '7f3a.5')
+  // It resumes, so the server sends only what changed.
+  world.source.hello({ resumed: true }).price('BTC', '2', 6)
+  await world.settle()
+  const third = new Page(world, ['AAPL'])
+  await world.pass(50)
+  assert.deepEqual([second.role, third.role], ['leader', 'follower'])
+  assert.ok(third.prices.includes('AAPL=230'))
+})
+
 test('p20 a tab that ends without a word is forgotten by the leader', async () => {
   const { world, second } = await two()
   second.show(['ETH'])
