@@ -8,7 +8,7 @@
  * noticed by tabs that are seen: they steal its lock.
  */
 
-import type { Events, Hello } from './events.js'
+import { afterChange, type Events, type Hello, type Notice } from './events.js'
 import type { Channel, Locks, Platform, Wake } from './platform.js'
 import type { Status } from './status.js'
 import { IDLE, Stream, TICK_MS, type Cursor, type GetTicket, type StreamListener } from './stream.js'
@@ -332,6 +332,8 @@ export class Tabs {
       this.#newest.set((event as Events['message']).symbol, data)
     }
     this.listener.event(name, event, this.#cursor.id)
+    const notice = name === 'notice' ? (event as Notice) : null
+    if (notice?.code === 'symbols' && this.#hello) this.#tell('hello', JSON.stringify(afterChange(JSON.parse(this.#hello) as Hello, notice)))
   }
 
   /** What an open stream does not bring applies at once; what it brings too much goes a while later. */

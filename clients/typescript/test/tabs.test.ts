@@ -171,6 +171,28 @@ test('p20 after a handover a new tab has the prices, too, that have not changed 
   assert.ok(third.prices.includes('AAPL=230'))
 })
 
+test('a symbol that the catalogue gets while streams are open is everybody\'s, and one that it loses is told', async () => {
+  const { world, first, second } = await two()
+  first.show(['BTC', 'new'])
+  second.show(['*'])
+  await world.pass(50)
+  world.source.send('hello', {
+    ...{ symbols: { BTC: 'BTC' }, heartbeat_ms: 15_000, resumed: false },
+    rejected: [{ symbol: 'new', code: 'unknown_symbol', suggestions: [] }],
+  }, '7f3a.5')
+  world.source.send('notice', { code: 'symbols', added: { new: 'NEW' }, removed: ['BTC'] })
+  world.source.price('NEW', '7', 8)
+  world.source.price('BTC', '2', 9)
+  await world.settle()
+  const late = new Page(world, ['new'])
+  await world.pass(50)
+  for (const page of [first, second]) {
+    assert.deepEqual(page.prices.slice(-2), ['NEW=7', 'BTC=2'])
+    assert.deepEqual(page.hub.rejected.map(({ symbol }) => symbol), ['BTC'])
+  }
+  assert.equal(late.prices.at(-1), 'NEW=7')
+})
+
 test('p20 a tab that ends without a word is forgotten by the leader', async () => {
   const { world, second } = await two()
   second.show(['ETH'])
