@@ -115,7 +115,7 @@ fn a_page_has_its_first_prices_digit_by_digit_and_by_the_names_it_asked_for() {
 }
 
 #[test]
-fn p20_two_tabs_share_one_stream_and_closing_the_leader_hands_it_over() {
+fn p20_all_tabs_share_one_stream_and_closing_the_leader_hands_it_over() {
     let Some((browser, site)) = page() else { return };
     let service = serve(demo());
     let leader = browser.tab();
@@ -130,6 +130,12 @@ fn p20_two_tabs_share_one_stream_and_closing_the_leader_hands_it_over() {
     browser
         .run("window.more = start(['BTC', 'ETH']); await until(() => more.latest.ETH && more.latest.BTC);");
     assert_eq!(browser.run("return opened;"), json!([]), "the follower has opened no stream");
+    // P18: more tabs than a browser has connections over HTTP/1.1.
+    for _ in 0..6 {
+        browser.new_tab();
+        open(&browser, site, service.address);
+        assert_eq!(browser.run(start), "follower");
+    }
     assert_eq!(streams(&browser, 1), 1);
 
     browser.show_tab(&leader);
