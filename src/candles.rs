@@ -108,6 +108,8 @@ impl FromStr for Interval {
 pub struct Candles {
     alignment: Alignment,
     series: Option<Box<Series>>,
+    /// How often all was forgotten.
+    run: u32,
     /// Streams that are told of changes.
     followers: u32,
     /// Something changed since a follower could last be told.
@@ -117,12 +119,27 @@ pub struct Candles {
 impl Candles {
     /// None yet.
     pub fn new(alignment: Alignment) -> Self {
-        Self { alignment, series: None, followers: 0, changed: false }
+        Self { alignment, series: None, run: 0, followers: 0, changed: false }
     }
 
     /// Where its bars begin.
     pub fn alignment(&self) -> Alignment {
         self.alignment
+    }
+
+    /// Begins anew where its bars are to begin elsewhere from now on.
+    pub fn align(&mut self, alignment: Alignment) {
+        if alignment != self.alignment {
+            self.alignment = alignment;
+            self.clear();
+        }
+    }
+
+    /// Forgets all bars. Who follows them goes on doing so.
+    pub fn clear(&mut self) {
+        if self.series.take().is_some() {
+            self.run = self.run.wrapping_add(1);
+        }
     }
 
     /// Takes a live trade of the venue that makes the symbol's price. `effect` is what it did to its source: a trade that
@@ -131,8 +148,8 @@ impl Candles {
         if matches!(effect, Effect::Backfill | Effect::Duplicate) || !keeping.keeps_any() {
             return;
         }
-        let alignment = self.alignment;
-        let series = self.series.get_or_insert_with(|| Box::new(Series::new(alignment)));
+        let (alignment, run) = (self.alignment, self.run);
+        let series = self.series.get_or_insert_with(|| Box::new(Series::new(alignment, run)));
         self.changed |= series.trade(trade, effect == Effect::Taken, venue, now, keeping);
     }
 
@@ -160,8 +177,8 @@ impl Candles {
 
     /// Forgets all bars: a recording that starts again is older than its own end.
     pub fn restart(&mut self, venue: Venue) {
-        if let Some(series) = &mut self.series {
-            series.restart(venue);
+        if self.series.as_ref().is_some_and(|series| series.venue() == Some(venue)) {
+            self.clear();
         }
     }
 

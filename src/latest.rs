@@ -369,7 +369,6 @@ impl Row {
         row.revise(entry, feeds);
         if row.has_hours {
             row.ticker = Ticker::unknown(Session::Unknown);
-            row.candles = Candles::new(Alignment::Session);
         }
         row
     }
@@ -395,11 +394,13 @@ impl Row {
         let simulated =
             !self.sources.is_empty() && entry.sources.iter().all(|source| source.venue == Venue::Sim);
         self.has_hours = entry.class == Class::Stock && !simulated;
+        self.candles.align(if self.has_hours { Alignment::Session } else { Alignment::Utc });
     }
 
     /// Its symbol was taken out: nothing is said of it any more.
     fn retire(&mut self) {
         (self.sources, self.places) = (Vec::new(), Vec::new());
+        self.candles.clear();
     }
 
     /// Keeps trades for whoever follows them, each with the next version.

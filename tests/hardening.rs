@@ -152,7 +152,7 @@ async fn p55_without_descriptors_connections_are_turned_away_and_streams_go_on()
 }
 
 #[tokio::test]
-async fn p57_after_a_thousand_opens_and_abrupt_ends_nothing_is_left() {
+async fn p57_p59_p79_after_a_thousand_opens_and_abrupt_ends_nothing_is_left() {
     let process = Process::start(1024).await;
     process.stream().await.message().await;
     // The one connection is that of the question.

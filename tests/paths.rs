@@ -162,7 +162,7 @@ fn closed(node: &Node, reason: &'static str) -> u64 {
 }
 
 #[tokio::test]
-async fn p54_a_frozen_reader_is_cut_on_both_paths_and_the_others_get_everything() {
+async fn p49_p51_p54_a_frozen_reader_is_cut_on_both_paths_and_the_others_get_everything() {
     for direct in [true, false] {
         let mut node = node(direct, "[stream]\nstall_max = \"300ms\"").await;
         let frozen = small(node.address, "symbols=BTC&throttle=0&fields=price,bid,ask,sources,recv_us").await;

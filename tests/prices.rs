@@ -156,7 +156,7 @@ async fn a_heartbeat_cannot_be_made_a_busy_loop() {
 }
 
 #[tokio::test]
-async fn p39_a_resume_by_header_wins_over_the_query_and_sends_only_what_changed_since() {
+async fn p39_p44_a_resume_by_header_wins_over_the_query_and_sends_only_what_changed_since() {
     let mut node = Node::start("").await;
     node.trade("BTC-USD", "100");
     node.trade("ETH-USD", "5");

@@ -242,7 +242,7 @@ async fn handshakes_that_hang_hold_up_nobody() {
 
 /// 200 streams on one connection, 50 of which the client gives no window once the first 4 KiB are used up.
 #[tokio::test]
-async fn p56_streams_without_window_hold_up_no_other_on_their_connection_and_are_cut() {
+async fn p19_p56_streams_without_window_hold_up_no_other_on_their_connection_and_are_cut() {
     const STALL_MAX: Duration = Duration::from_millis(1_500);
     let certificate = Certificate::new("stalled");
     let limits = "[stream]\nstall_max = \"1500ms\"\n[limits]\nstreams_per_client = 200\n";

@@ -266,8 +266,8 @@ async fn a_collector_that_is_not_there_holds_nothing_up_and_what_it_misses_is_co
             assert_eq!(program.get("/symbols", "").await.head.status(), 200);
             slowest = slowest.max(asked.elapsed());
         }
-        // Each attempt to send takes longer than that.
-        assert!(slowest < Duration::from_millis(900), "{name}: {slowest:?}");
+        // An attempt to send takes longer than that where nobody answers.
+        assert!(slowest < Duration::from_secs(4), "{name}: {slowest:?}");
         soon("a loss", async { while program.metric("tickcast_spans_lost_total").await < 300 {} }).await;
         let is_it = |line: &Value| {
             line["fields"]["message"].as_str().is_some_and(|text| text.starts_with("spans do not reach"))

@@ -424,8 +424,9 @@ fn the_example_shows_prices_by_the_react_hook_over_one_stream_and_draws_them() {
     assert_eq!(seen["symbols"], json!(["BTC", "ETH", "SOL", "AAPL", "NVDA", "TSLA", "DOGE"]));
     assert_eq!((&seen["priced"], &seen["open"]), (&json!(true), &json!(1)), "{seen}");
     assert!(text(&seen["chart"]).starts_with("DOGE"), "{seen}");
-    // A service that keeps no candles says so, and the chart begins with what the page sees.
-    let complaints: Vec<_> =
-        browser.complaints().into_iter().filter(|it| !it.contains("/candles?")).collect();
-    assert_eq!(complaints, Vec::<String>::new());
+    let bars = browser.run(
+        "return performance.getEntriesByType('resource').filter(it => it.name.includes('/candles?')).map(it => it.responseStatus);",
+    );
+    assert!(bars.as_array().unwrap().iter().all(|status| status == 200) && bars[0] == 200, "{bars}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -59,10 +59,6 @@ impl Calendar {
         Self { alignment, session: None }
     }
 
-    pub(super) fn alignment(self) -> Alignment {
-        self.alignment
-    }
-
     fn session(&mut self, at: UnixNanos) -> hours::Session {
         let session =
             self.session.filter(|session| session.holds(at)).unwrap_or_else(|| hours::session_at(at));

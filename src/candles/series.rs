@@ -29,7 +29,7 @@ pub(super) struct Series {
     /// The end of the last bar of whatever interval that is over: so is every bar that ended by then, and a trade of such a
     /// one is late.
     over: UnixNanos,
-    /// How often a recording has begun anew.
+    /// Tells it from those of the same symbol that were forgotten.
     run: u32,
     /// Only where trades may be taken back.
     prints: Option<Prints>,
@@ -81,14 +81,14 @@ pub struct News {
 }
 
 impl Series {
-    pub(super) fn new(alignment: Alignment) -> Self {
+    pub(super) fn new(alignment: Alignment, run: u32) -> Self {
         Self {
             calendar: Calendar::new(alignment),
             tiers: std::array::from_fn(|_| Tier::new()),
             newest: None,
             venue: None,
             over: UnixNanos(i64::MIN),
-            run: 0,
+            run,
             prints: (alignment == Alignment::Session).then(Prints::default),
         }
     }
@@ -296,12 +296,9 @@ impl Series {
         draft
     }
 
-    /// Forgets all, where it is of this venue.
-    pub(super) fn restart(&mut self, venue: Venue) {
-        if self.venue == Some(venue) {
-            let (calendar, run) = (self.calendar, self.run.wrapping_add(1));
-            *self = Self { run, ..Self::new(calendar.alignment()) };
-        }
+    /// Whose trade came last.
+    pub(super) fn venue(&self) -> Option<Venue> {
+        self.venue
     }
 
     /// The bar that grows.

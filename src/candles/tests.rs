@@ -546,7 +546,8 @@ fn check(
             book.candles.sweep(book.moment(now), &book.keeping);
             by_hand.end(later(now, -2_000));
         }
-        let time = later(newest, ms);
+        // The first one shows the venue's clock: nothing is late before it.
+        let time = later(newest, if id == 0 { ms.max(0) } else { ms });
         let moves = match (alignment, moves) {
             (Alignment::Session, 0) => EXTENDED,
             (Alignment::Session, 1) => VOLUME,

@@ -206,4 +206,41 @@ mod tests {
         assert_eq!(latest.candles(BTC, Interval::Hour, None, 1), Some((Alignment::Session, Vec::new())));
         assert_eq!(bitcoin().candles(BTC, Interval::Hour, None, 1), Some((Alignment::Utc, Vec::new())));
     }
+
+    #[test]
+    fn m91_a_symbol_that_is_taken_out_keeps_no_bars_and_one_that_comes_back_begins_anew() {
+        let (latest, begin) = (bitcoin(), noon());
+        give(&latest, 0, begin, 0, "100");
+        give(&latest, 0, begin, 60, "101");
+        let mut seen = Seen::default();
+        assert_eq!(
+            latest.candle_news(BTC, Interval::Minute, &mut seen).map(|news| news.finals.len()),
+            Some(1)
+        );
+        let feeds = [(Venue::Coinbase, Duration::from_secs(10))];
+        let before = latest.catalogue().entry(BTC).clone();
+        let instrument = || Instrument {
+            symbol: before.symbol.clone(),
+            name: before.name.clone(),
+            class: before.class,
+            base: None,
+            currency: before.currency.clone(),
+            decimals: before.decimals,
+            aliases: Vec::new(),
+            sources: before.sources[..1].to_vec(),
+            price: PriceRule::Primary,
+            min_sources: 1,
+            stale_after: StaleAfter::Fixed(Duration::from_hours(1)),
+        };
+        let without = latest.catalogue().revised(Vec::new());
+        latest.revise(without, &feeds, after(begin, 61));
+        assert_eq!(minutes(&latest), [] as [&str; 0]);
+        let with = latest.catalogue().revised(vec![instrument()]);
+        latest.revise(with, &feeds, after(begin, 62));
+        give(&latest, 0, begin, 120, "102");
+        give(&latest, 0, begin, 180, "103");
+        assert_eq!(minutes(&latest), ["102!", "103"]);
+        let news = latest.candle_news(BTC, Interval::Minute, &mut seen).expect("a symbol");
+        assert_eq!((news.finals.len(), news.open.is_some()), (1, true), "told to who followed it before");
+    }
 }

@@ -27,3 +27,20 @@ export type Problem = Schemas['Problem']
 
 /** What is listened to. */
 export const EVENT_NAMES = ['hello', 'message', 'hb', 'gap', 'notice', 'fault', 'bye'] as const satisfies readonly (keyof Events)[]
+
+/**
+ * What `hello` would say after the catalogue has changed. What is gone keeps its name, since its price goes on being shown, as
+ * stale; who asked for it is told that it is not there any more.
+ */
+export function afterChange(hello: Hello, { added, removed }: Extract<Notice, { code: 'symbols' }>): Hello {
+  const symbols = { ...hello.symbols, ...added }
+  const gone = Object.keys(symbols).filter(name => removed.includes(symbols[name] ?? name))
+  return {
+    ...hello,
+    symbols,
+    rejected: [
+      ...hello.rejected.filter(({ symbol }) => !(symbol in added)),
+      ...gone.map(symbol => ({ symbol, code: 'unknown_symbol' as const, suggestions: [] })),
+    ],
+  }
+}

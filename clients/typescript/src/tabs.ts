@@ -8,7 +8,7 @@
  * noticed by tabs that are seen: they steal its lock.
  */
 
-import type { Events, Hello } from './events.js'
+import { afterChange, type Events, type Hello, type Notice } from './events.js'
 import type { Channel, Locks, Platform, Wake } from './platform.js'
 import type { Status } from './status.js'
 import { IDLE, Stream, TICK_MS, type Cursor, type GetTicket, type StreamListener } from './stream.js'
@@ -35,7 +35,7 @@ type Word =
   | { is: 'leave'; from: string }
   | { is: 'ask'; from: string; retry: boolean }
   | { is: 'here'; from: string }
-  /** To one that joined: how things are, the stream's `hello`, and the newest message of each symbol it wants. */
+  /** To one that joined: how things are, the stream's `hello`, and the newest message of each symbol. */
   | { is: 'state'; from: string; to: string; status: Status; hello: string | null; newest: string[]; cursor: Cursor }
   | { is: 'event'; from: string; name: keyof Events; data: string; cursor: Cursor }
   | { is: 'status'; from: string; status: Status }
@@ -55,6 +55,9 @@ export class Tabs {
   #cancelShrink: (() => void) | null = null
   #endLifecycle: () => void = () => undefined
   #cursor: Cursor = { id: '', key: '' }
+  /** The newest message of each symbol up to the cursor, and the `hello`. Of all, whatever this page shows: who leads next goes on from there. */
+  #newest = new Map<string, string>()
+  #hello: string | null = null
   /** The others' leader, and when it was heard last. */
   #leader: string | null = null
   #heardAt = 0
@@ -64,8 +67,8 @@ export class Tabs {
   #resign: () => void = () => undefined
   #wishes = new Map<string, Wish>()
   #applied: Wish | null = null
-  #hello: string | null = null
-  #newest = new Map<string, string>()
+  /** Aborted when it is none any more. */
+  #reign = new AbortController()
   #status: Status = { ...IDLE, stream: 'own' }
 
   constructor(
@@ -154,6 +157,7 @@ export class Tabs {
     const role = isAlone ? 'own' : 'leader'
     const takesOver = this.#leader !== null
     this.#leader = null
+    this.#reign = new AbortController()
     const listener: StreamListener = {
       event: (name, data, id) => this.#event(name, data, id),
       status: status => {
@@ -186,9 +190,9 @@ export class Tabs {
       this.#cursor = stream.cursor
       stream.stop()
     }
+    this.#reign.abort()
     this.#wishes.clear()
-    this.#newest.clear()
-    this.#hello = this.#applied = null
+    this.#applied = null
   }
 
   #leave(forGood: boolean): void {
@@ -252,12 +256,8 @@ export class Tabs {
         this.#wishes.set(word.from, word.wish)
         if (isNew) this.#missIt(word.from)
         this.#wishesChanged()
-        const { symbols } = word.wish
-        const names = this.#hello ? (JSON.parse(this.#hello) as Hello).symbols : {}
-        const own = symbols.includes('*') ? this.#newest.keys() : symbols.map(symbol => names[symbol] ?? symbol)
-        const newest = [...own].flatMap(symbol => this.#newest.get(symbol) ?? [])
-        const cursor = this.#cursor
-        this.#post({ is: 'state', from: this.#id, to: word.from, status: this.#status, hello: this.#hello, newest, cursor })
+        // It has heard all the rest since.
+        if (isNew) this.#tellState(word.from)
         return
       }
       case 'leave':
@@ -275,10 +275,15 @@ export class Tabs {
     }
   }
 
+  #tellState(to: string): void {
+    const newest = [...this.#newest.values()]
+    this.#post({ is: 'state', from: this.#id, to, status: this.#status, hello: this.#hello, newest, cursor: this.#cursor })
+  }
+
   /** Takes note of a tab's end, whichever way it ends. */
   #missIt(tab: string): void {
     const gone = () => this.#gone(tab)
-    this.#locks?.request(`${this.#name} ${tab}`, { signal: this.#stay.signal }, gone).catch(() => undefined)
+    this.#locks?.request(`${this.#name} ${tab}`, { signal: this.#reign.signal }, gone).catch(() => undefined)
   }
 
   #gone(tab: string): void {
@@ -293,6 +298,7 @@ export class Tabs {
       this.#leader = word.from
       this.#cursor = word.cursor
       this.#follow(word.status)
+      this.#newest.clear()
       if (word.hello) this.#tell('hello', word.hello)
       for (const message of word.newest) this.#tell('message', message)
     } else if (word.from !== this.#leader) {
@@ -310,13 +316,13 @@ export class Tabs {
     this.listener.status({ ...status, stream: 'follower' })
   }
 
-  #tell(name: keyof Events, data: string): void {
-    this.listener.event(name, JSON.parse(data) as Events[typeof name], this.#cursor.id)
+  #event(name: keyof Events, data: string, id: string): void {
+    this.#cursor = { id, key: this.#stream?.cursor.key ?? '' }
+    this.#post({ is: 'event', from: this.#id, name, data, cursor: this.#cursor })
+    this.#tell(name, data)
   }
 
-  #event(name: keyof Events, data: string, id: string): void {
-    const cursor = (this.#cursor = { id, key: this.#stream?.cursor.key ?? '' })
-    this.#post({ is: 'event', from: this.#id, name, data, cursor })
+  #tell(name: keyof Events, data: string): void {
     const event = JSON.parse(data) as Events[typeof name]
     if (name === 'hello') {
       this.#hello = data
@@ -325,7 +331,9 @@ export class Tabs {
     } else if (name === 'message' && this.#channel && this.group.mode === 'latest') {
       this.#newest.set((event as Events['message']).symbol, data)
     }
-    this.listener.event(name, event, id)
+    this.listener.event(name, event, this.#cursor.id)
+    const notice = name === 'notice' ? (event as Notice) : null
+    if (notice?.code === 'symbols' && this.#hello) this.#tell('hello', JSON.stringify(afterChange(JSON.parse(this.#hello) as Hello, notice)))
   }
 
   /** What an open stream does not bring applies at once; what it brings too much goes a while later. */

@@ -151,6 +151,48 @@ test('p20 when the leader ends, a third tab keeps its symbols and follows the ne
   assert.deepEqual([leader.prices.at(-1), follower.prices.at(-1)].includes('ETH=8'), true)
 })
 
+test('p20 after a handover a new tab has the prices, too, that have not changed since', async () => {
+  const world = new World()
+  const first = new Page(world, ['BTC', 'AAPL'])
+  await world.pass(50)
+  world.source.hello().price('AAPL', '230', 4)
+  world.source.price('BTC', '1', 5)
+  const second = new Page(world, ['AAPL', 'BTC'])
+  await world.pass(50)
+  first.tab.crash()
+  await world.pass(200)
+  assert.equal(world.source.param('last_event_id'), '7f3a.5')
+  // It resumes, so the server sends only what changed.
+  world.source.hello({ resumed: true }).price('BTC', '2', 6)
+  await world.settle()
+  const third = new Page(world, ['AAPL'])
+  await world.pass(50)
+  assert.deepEqual([second.role, third.role], ['leader', 'follower'])
+  assert.ok(third.prices.includes('AAPL=230'))
+})
+
+test('a symbol that the catalogue gets while streams are open is everybody\'s, and one that it loses is told', async () => {
+  const { world, first, second } = await two()
+  first.show(['BTC', 'new'])
+  second.show(['*'])
+  await world.pass(50)
+  world.source.send('hello', {
+    ...{ symbols: { BTC: 'BTC' }, heartbeat_ms: 15_000, resumed: false },
+    rejected: [{ symbol: 'new', code: 'unknown_symbol', suggestions: [] }],
+  }, '7f3a.5')
+  world.source.send('notice', { code: 'symbols', added: { new: 'NEW' }, removed: ['BTC'] })
+  world.source.price('NEW', '7', 8)
+  world.source.price('BTC', '2', 9)
+  await world.settle()
+  const late = new Page(world, ['new'])
+  await world.pass(50)
+  for (const page of [first, second]) {
+    assert.deepEqual(page.prices.slice(-2), ['NEW=7', 'BTC=2'])
+    assert.deepEqual(page.hub.rejected.map(({ symbol }) => symbol), ['BTC'])
+  }
+  assert.equal(late.prices.at(-1), 'NEW=7')
+})
+
 test('p20 a tab that ends without a word is forgotten by the leader', async () => {
   const { world, second } = await two()
   second.show(['ETH'])

@@ -65,11 +65,8 @@ async fn bars_go_out_behind_the_prices_of_a_flush_and_no_oftener_than_the_thrott
 async fn p70_bars_count_against_the_clients_budget_of_messages() {
     let desk = Desk::new(1);
     let budget = Budget::new(Some(2), None).map(Arc::new);
-    let mut stream = desk.fanout.subscribe(Wanted {
-        budget: budget.clone(),
-        candles: Some(Interval::Minute),
-        ..desk.wanted()
-    });
+    let wanted = Wanted { budget, candles: Some(Interval::Minute), ..desk.wanted() };
+    let mut stream = desk.fanout.subscribe(wanted);
     next(&mut stream).await;
     nothing_within(&mut stream, WINDOW).await;
     let start = Instant::now();

@@ -54,25 +54,29 @@ export interface components {
          * @enum {string}
          */
         Field: "symbol" | "price" | "bid" | "ask" | "bid_size" | "ask_size" | "spread" | "mid" | "last" | "last_size" | "open" | "high" | "low" | "volume" | "prev_close" | "change" | "change_pct" | "currency" | "class" | "venue" | "sources" | "session" | "status" | "time" | "event_us" | "recv_us" | "sent_us" | "version";
-        /** @description Trades that this stream does not have (mode `ticks`). */
+        /** @description Trades (mode `ticks`) or bars that this stream does not have. */
         Gap: {
             /** @description `null`: of any of the stream's symbols. */
             symbol: string | null;
             cause: components["schemas"]["GapCause"];
             /** @description The last id before the hole, where there is one. */
             after?: components["schemas"]["Cursor"];
-            /** @description The id up to which trades may be missing. */
-            through: components["schemas"]["Cursor"];
+            /** @description The id up to which trades may be missing. Of bars there is none. */
+            through?: components["schemas"]["Cursor"];
             /** @description Whose trades they are, where it is one venue's. */
             venue?: string;
             /** @description How many are missing, where that is known. */
             missing?: number;
+            /** @description Of bars: how long they last. */
+            interval?: components["schemas"]["Interval"];
+            /** @description Of bars: the last one that is missing, by its `time`. */
+            through_time?: number;
         };
         /**
          * @description Why trades are missing.
          * @enum {string}
          */
-        GapCause: "overflow" | "feed" | "unknown_cursor";
+        GapCause: "overflow" | "feed" | "unknown_cursor" | "candles";
         /** @description The stream is there, and has passed its `id`. */
         Heartbeat: {
             /** @description The server's clock, ms since 1970. */
@@ -91,6 +95,8 @@ export interface components {
             /** @description The fields of its messages, in their order. */
             fields: components["schemas"]["Field"][];
             mode: components["schemas"]["Mode"];
+            /** @description The interval of its bars, where it has any. */
+            candles?: components["schemas"]["Interval"];
             /** @description Between two `hb` events; 0: none. */
             heartbeat_ms: number;
             /** @description Whether it goes on from the cursor that was sent. */
@@ -105,6 +111,11 @@ export interface components {
             /** @description The server's clock, ms since 1970. */
             time: number;
         };
+        /**
+         * @description How long a bar lasts.
+         * @enum {string}
+         */
+        Interval: "1s" | "1m" | "5m" | "1h" | "1d";
         /**
          * @description Whose limit.
          * @enum {string}
@@ -122,6 +133,21 @@ export interface components {
             scope: components["schemas"]["LimitScope"];
             /** @enum {string} */
             code: "messages_per_second";
+        } | {
+            /** @description Bytes in a second that all streams of the client have together. */
+            limit: number | null;
+            scope: components["schemas"]["LimitScope"];
+            /** @enum {string} */
+            code: "bytes_per_second";
+        } | {
+            /** @description Followed from now on: each name as it was asked, with its symbol, as in `hello.symbols`. */
+            added: {
+                [key: string]: string;
+            };
+            /** @description Symbols that are not in the catalogue any more. */
+            removed: string[];
+            /** @enum {string} */
+            code: "symbols";
         } | {
             /** @description ms until then. */
             in_ms: number;
@@ -209,12 +235,12 @@ export interface components {
          * @description What kind of problem it is
          * @enum {string}
          */
-        ProblemType: "urn:tickcast:problem:unknown-parameter" | "urn:tickcast:problem:bad-value" | "urn:tickcast:problem:malformed-encoding" | "urn:tickcast:problem:bad-body" | "urn:tickcast:problem:no-symbols" | "urn:tickcast:problem:too-many-symbols" | "urn:tickcast:problem:query-credential-off" | "urn:tickcast:problem:no-credential" | "urn:tickcast:problem:bad-credential" | "urn:tickcast:problem:expired-credential" | "urn:tickcast:problem:not-entitled" | "urn:tickcast:problem:unknown-symbol" | "urn:tickcast:problem:no-tickets" | "urn:tickcast:problem:no-such-route" | "urn:tickcast:problem:method-not-allowed" | "urn:tickcast:problem:body-too-slow" | "urn:tickcast:problem:body-too-large" | "urn:tickcast:problem:url-too-long" | "urn:tickcast:problem:too-many-headers" | "urn:tickcast:problem:rate-limited" | "urn:tickcast:problem:too-many-streams" | "urn:tickcast:problem:too-many-tickets" | "urn:tickcast:problem:overloaded" | "urn:tickcast:problem:draining";
+        ProblemType: "urn:tickcast:problem:unknown-parameter" | "urn:tickcast:problem:bad-value" | "urn:tickcast:problem:malformed-encoding" | "urn:tickcast:problem:bad-body" | "urn:tickcast:problem:no-symbols" | "urn:tickcast:problem:too-many-symbols" | "urn:tickcast:problem:query-credential-off" | "urn:tickcast:problem:no-credential" | "urn:tickcast:problem:bad-credential" | "urn:tickcast:problem:expired-credential" | "urn:tickcast:problem:not-entitled" | "urn:tickcast:problem:unknown-symbol" | "urn:tickcast:problem:no-tickets" | "urn:tickcast:problem:no-such-route" | "urn:tickcast:problem:method-not-allowed" | "urn:tickcast:problem:body-too-slow" | "urn:tickcast:problem:body-too-large" | "urn:tickcast:problem:url-too-long" | "urn:tickcast:problem:too-many-headers" | "urn:tickcast:problem:rate-limited" | "urn:tickcast:problem:too-many-streams" | "urn:tickcast:problem:too-many-tickets" | "urn:tickcast:problem:too-many-bad-credentials" | "urn:tickcast:problem:overloaded" | "urn:tickcast:problem:draining";
         /**
          * @description Kinds of refusal.
          * @enum {string}
          */
-        RefusalCode: "rate_limited" | "too_many_streams" | "too_many_tickets" | "overloaded" | "draining";
+        RefusalCode: "rate_limited" | "too_many_streams" | "too_many_tickets" | "too_many_bad_credentials" | "overloaded" | "draining";
         /** @description A name that is not followed. */
         Rejected: {
             /** @description As it was asked for, cut to a length that fits. */
@@ -264,6 +290,7 @@ export interface components {
             opens_per_minute: number;
             /** @description Messages in a second, over all its streams; null: as many as there are. */
             messages_per_second: number | null;
+            bytes_per_second?: number | null;
             /** @description Symbols on one stream. */
             symbols_max: number;
         };
