@@ -6,7 +6,6 @@
 #[path = "browser/barriers.rs"]
 mod barriers;
 #[path = "browser/service.rs"]
-#[allow(dead_code, reason = "some of it is for tests in which it is stopped")]
 mod service;
 #[path = "browser/webdriver.rs"]
 mod webdriver;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tickcast::app::Drive;
 
 use super::document::Document;
 use super::shown::token;
-use super::support::{Client, Node, Stream, soon};
-use super::{keyed, tokened};
+use super::support::{App, Client, Node, Stream, config, soon};
+use super::tokened;
 
 /// Reads a stream until an event of this name has come, and returns its block.
 async fn until(document: &Document, stream: &mut Stream, name: &str) -> String {
@@ -79,30 +80,11 @@ async fn every_event_is_as_told_and_every_one_told_of_can_be_had() {
     assert!(refused.body.contains("event: fault\n"));
     seen.insert("fault");
 
-    let (mut slow, _file) = keyed("openapi-notice", "").await;
-    let asked = get("symbols=BTC&throttle=0", &super::bearer("slow"));
-    let mut stream_of_slow = opened(&document, slow.connect().await, "GET /prices", &asked).await;
-    until(&document, &mut stream_of_slow, "message").await;
-    // Above its one message a second, until one of them comes late.
-    let mut price = 0;
-    let notice = soon("notice", async {
-        loop {
-            price += 1;
-            slow.trade("BTC-USD", &price.to_string());
-            let block = stream_of_slow.block().await;
-            if document.block(&block).as_deref() == Some("notice") {
-                break block;
-            }
-        }
-    })
-    .await;
-    assert!(notice.contains("messages_per_second"), "{notice}");
-    let (expiring, _secret) = tokened("openapi-notice-token").await;
+    let (expiring, _secret) = tokened("openapi-notice").await;
     let shown = format!("authorization: Bearer {}\r\n", token(&json!({"sub": "a"}), 30));
-    let mut stream_that_expires =
-        opened(&document, expiring.connect().await, "GET /prices", &get("symbols=BTC", &shown)).await;
-    let notice = until(&document, &mut stream_that_expires, "notice").await;
-    assert!(notice.contains("credential_expiring"), "{notice}");
+    let asked = get("symbols=BTC", &shown);
+    let mut told = opened(&document, expiring.connect().await, "GET /prices", &asked).await;
+    until(&document, &mut told, "notice").await;
     seen.insert("notice");
 
     node.closing.cancel();
@@ -111,4 +93,51 @@ async fn every_event_is_as_told_and_every_one_told_of_can_be_had() {
 
     let told = document.schema("EventData")["properties"].as_object().unwrap();
     assert_eq!(told.keys().map(String::as_str).collect::<BTreeSet<_>>(), seen);
+}
+
+/// The `code` of a notice, if the block is one.
+fn code(document: &Document, block: &str) -> Option<String> {
+    (document.block(block)? == "notice").then(|| {
+        let data = block.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+        serde_json::from_str::<Value>(data).unwrap()["code"].as_str().unwrap().to_owned()
+    })
+}
+
+#[tokio::test]
+async fn every_notice_is_as_told_and_every_one_told_of_can_be_had() {
+    let mut seen = BTreeSet::new();
+    let (expiring, _secret) = tokened("openapi-notices").await;
+    let document = Document::of(&expiring).await;
+    let shown = format!("authorization: Bearer {}\r\n", token(&json!({"sub": "a"}), 30));
+    let mut stream = expiring.connect().await.stream("symbols=BTC", &shown).await;
+    let block = until(&document, &mut stream, "notice").await;
+    seen.extend(code(&document, &block));
+    // Above what the client may have in a second, until something comes late.
+    for limit in ["messages_per_second = 1", "bytes_per_second = 1000"] {
+        let mut slow = Node::start(&format!("[limits]\n{limit}")).await;
+        let mut stream = slow.stream("symbols=BTC&throttle=0").await;
+        let mut price = 0;
+        let told = soon(limit, async {
+            loop {
+                price += 1;
+                slow.trade("BTC-USD", &price.to_string());
+                if let Some(code) = code(&document, &stream.block().await) {
+                    break code;
+                }
+            }
+        });
+        seen.insert(told.await);
+    }
+    let mut app = App::start(config(""), Drive::Feeds);
+    let mut stream = app.connect().await.stream("symbols=*", "").await;
+    let mut fewer = config("");
+    fewer.instruments.pop();
+    app.reload.send(fewer).await.unwrap();
+    let block = until(&document, &mut stream, "notice").await;
+    seen.extend(code(&document, &block));
+    app.stop();
+
+    let told = document.schema("Notice")["oneOf"].as_array().unwrap().iter();
+    let told = told.map(|one| one["properties"]["code"]["enum"][0].as_str().unwrap().to_owned());
+    assert_eq!(told.collect::<BTreeSet<_>>(), seen);
 }
