@@ -18,7 +18,7 @@ pub use bar::Bar;
 pub use keeping::{CORRECTIONS, Keeping};
 pub use message::{Candle, CandleEvent};
 pub use periods::Alignment;
-pub use series::{News, Seen};
+pub use series::{News, Seen, Stamp};
 
 use serde::Serialize;
 use tickcast_feeds::{Trade, Undone, Venue};

@@ -62,7 +62,19 @@ pub struct Seen {
     changes: u64,
 }
 
+/// Names a state of a symbol's open bar: equal ones are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    run: u32,
+    changes: u64,
+}
+
 impl Seen {
+    /// The state that was told last.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { run: self.run, changes: self.changes }
+    }
+
     /// Notes that there was nothing yet: all that comes is new.
     pub(super) fn begin(&mut self) {
         self.begun = true;

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::Fanout;
 use super::shelf::{Parcel, Shelf};
 use super::ticks::Gap;
-use crate::candles::{Candle, CandleEvent, Interval, News, Seen};
+use crate::candles::{Bar, Candle, CandleEvent, Interval, News, Seen};
 use crate::catalogue::SymbolId;
 use crate::http::sse::{self, EventData, EventName};
 use crate::latest::Latest;
@@ -71,7 +71,7 @@ impl Bars {
     }
 
     /// Takes what is to be told now.
-    pub(super) fn take(&mut self, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
+    pub(super) fn take(&mut self, fanout: &Fanout, shelf: &mut Shelf) -> Option<Parcel> {
         // Read first: what is newer is looked at again.
         let committed = self.latest.committed();
         let mut out = BytesMut::new();
@@ -87,6 +87,11 @@ impl Bars {
             }
             let Some(news) = self.latest.candle_news(id, self.interval, seen) else { continue };
             messages += tell(&mut out, fanout, id, self.interval, &news);
+            if let Some(bar) = &news.open {
+                let make = || open(fanout, id, self.interval, bar);
+                out.extend_from_slice(&shelf.bar(id, self.interval, seen.stamp(), make));
+                messages += 1;
+            }
         }
         if !self.due {
             self.through = Some(committed);
@@ -100,7 +105,7 @@ impl Bars {
     }
 }
 
-/// Writes events; returns how many. None has an id: a cursor names a place among prices.
+/// Writes what is over; returns how many bars. No event of a bar has an id: a cursor names a place among prices.
 fn tell(out: &mut BytesMut, fanout: &Fanout, id: SymbolId, interval: Interval, news: &News) -> usize {
     let catalogue = fanout.latest.catalogue();
     let symbol = &*catalogue.entry(id).symbol;
@@ -108,15 +113,19 @@ fn tell(out: &mut BytesMut, fanout: &Fanout, id: SymbolId, interval: Interval, n
         fanout.metrics.candles_lost.inc();
         sse::event(out, &Gap::of_bars(symbol, interval, through.as_millis()), None);
     }
-    let over = news.finals.iter().map(|bar| (bar, true));
-    let all = over.chain(news.open.iter().map(|bar| (bar, false)));
-    let mut count = 0;
-    for (bar, is_final) in all {
-        let event = CandleEvent { symbol, interval, candle: Candle::new(bar, is_final) };
-        sse::event(out, &event, None);
-        count += 1;
+    for bar in &news.finals {
+        sse::event(out, &CandleEvent { symbol, interval, candle: Candle::new(bar, true) }, None);
     }
-    count
+    news.finals.len()
+}
+
+/// The event of an open bar.
+fn open(fanout: &Fanout, id: SymbolId, interval: Interval, bar: &Bar) -> Bytes {
+    let catalogue = fanout.latest.catalogue();
+    let symbol = &*catalogue.entry(id).symbol;
+    let mut out = BytesMut::with_capacity(288);
+    sse::event(&mut out, &CandleEvent { symbol, interval, candle: Candle::new(bar, false) }, None);
+    out.freeze()
 }
 
 impl EventData for CandleEvent<'_> {

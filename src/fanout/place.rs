@@ -238,7 +238,7 @@ impl Place {
         Ok(parcel)
     }
 
-    fn take_bars(&mut self, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
+    fn take_bars(&mut self, fanout: &Fanout, shelf: &mut Shelf) -> Option<Parcel> {
         self.bars.as_mut()?.take(fanout, shelf)
     }
 
