@@ -68,18 +68,14 @@ pub(super) fn signed(change: &str) -> String {
 mod tests {
     use super::*;
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn a_message_is_a_line_whose_columns_stay_where_they_are() {
         let price = Price {
             symbol: "BTC".to_owned(),
-            price: some("67012.34"),
-            bid: some("67012.33"),
-            change_pct: some("1.23"),
-            venue: some("kraken"),
+            price: Some("67012.34".to_owned()),
+            bid: Some("67012.33".to_owned()),
+            change_pct: Some("1.23".to_owned()),
+            venue: Some("kraken".to_owned()),
             status: "live".to_owned(),
             time: Some(1_764_039_600_101),
             ..Price::default()

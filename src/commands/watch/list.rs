@@ -157,7 +157,7 @@ impl List {
         match self.held.take() {
             None => self.held = Some(BTreeMap::new()),
             Some(held) => {
-                held.into_values().for_each(|price| self.row(&price.symbol.clone()).take(price, now))
+                held.into_values().for_each(|price| self.row(&price.symbol.clone()).take(price, now));
             }
         }
     }
@@ -187,7 +187,7 @@ impl List {
             Order::Symbol => rows.sort_by(|one, other| one.price.symbol.cmp(&other.price.symbol)),
             // The largest first; what has none, last.
             Order::Change => {
-                rows.sort_by_key(|row| std::cmp::Reverse(number(row.price.change_pct.as_deref())))
+                rows.sort_by_key(|row| std::cmp::Reverse(number(row.price.change_pct.as_deref())));
             }
             // The newest first.
             Order::Age => rows.sort_by_key(|row| std::cmp::Reverse(row.price.time)),
@@ -227,6 +227,7 @@ fn number(text: Option<&str>) -> Option<Decimal> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::clock;
 
     pub(in super::super) fn price(symbol: &str, price: &str, change: &str, time: i64) -> News {
         News::Price(Box::new(Price {
@@ -245,7 +246,7 @@ pub(super) mod tests {
 
     #[test]
     fn rows_come_in_any_order_and_either_way() {
-        let now = Instant::now();
+        let now = clock::now().at;
         let mut list = List::default();
         for news in
             [price("ETH", "5", "-1.20", 30), price("BTC", "9", "10.00", 10), price("AAPL", "", "", 20)]
@@ -266,7 +267,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_price_that_moved_is_marked_for_a_moment_and_leaves_a_trail() {
-        let start = Instant::now();
+        let start = clock::now().at;
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut list = List::default();
         for (second, text) in [(0, "10"), (2, "11"), (4, "12.5"), (5, "17"), (6, "17")] {
@@ -289,7 +290,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_list_that_is_paused_stands_still_and_goes_on_with_the_newest() {
-        let now = Instant::now();
+        let now = clock::now().at;
         let mut list = List::default();
         list.take(price("BTC", "1", "", 0), now);
         list.pause_or_go_on(now);
@@ -308,7 +309,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_state_tells_why_a_stream_is_away_and_how_often_it_was() {
-        let now = Instant::now();
+        let now = clock::now().at;
         let mut list = List::default();
         let open = || News::Open { resumed: true, rejected: Vec::new() };
         assert_eq!(list.state, State::Connecting);

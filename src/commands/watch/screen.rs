@@ -151,6 +151,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
+    use crate::clock;
     use crate::commands::watch::follow::{News, Price};
     use crate::commands::watch::list::tests::price;
 
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_table_shows_each_symbols_state_and_marks_what_is_not_current() {
-        let now = Instant::now();
+        let now = clock::now().at;
         let mut list = List::default();
         list.take(News::Open { resumed: false, rejected: Vec::new() }, now);
         list.take(price("BTC", "100.10", "-1.50", 14_700), now);
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_head_and_the_foot_tell_what_happens() {
-        let now = Instant::now();
+        let now = clock::now().at;
         let mut list = List::default();
         list.take(News::Notice("new: SOL".to_owned()), now);
         list.take(News::Lost("draining".to_owned()), now);

@@ -1,7 +1,7 @@
 //! The table in a terminal: what comes from the stream and from the keyboard, and when to draw.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt as _;
@@ -38,7 +38,7 @@ async fn show(terminal: &mut DefaultTerminal, options: Options) -> Result<(), Wa
     loop {
         tokio::select! {
             Some(news) = desk.heard.recv() => {
-                if let Some(why) = desk.list.take(news, Instant::now()) {
+                if let Some(why) = desk.list.take(news, clock::now().at) {
                     return Err(WatchError::Refused(why));
                 }
             }
@@ -99,7 +99,7 @@ impl Desk {
             typed: self.typed.as_deref(),
             chosen: self.chosen,
             now_ms: clock::wall().as_millis(),
-            now: Instant::now(),
+            now: clock::now().at,
         };
         terminal.draw(|frame| draw(frame, &self.list, &shown)).map(drop)
     }
@@ -129,7 +129,7 @@ impl Desk {
             KeyCode::Char('d') | KeyCode::Delete => self.remove(),
             KeyCode::Char('s') => self.list.order = self.list.order.next(),
             KeyCode::Char('r') => self.list.reversed = !self.list.reversed,
-            KeyCode::Char(' ' | 'p') => self.list.pause_or_go_on(Instant::now()),
+            KeyCode::Char(' ' | 'p') => self.list.pause_or_go_on(clock::now().at),
             KeyCode::Up | KeyCode::Char('k') => self.chosen = self.chosen.min(last).saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => self.chosen = (self.chosen + 1).min(last),
             KeyCode::Home => self.chosen = 0,
@@ -182,7 +182,7 @@ mod tests {
             key: None,
         });
         for symbol in ["BTC", "ETH"] {
-            desk.list.take(price(symbol, "1", "", 0), Instant::now());
+            desk.list.take(price(symbol, "1", "", 0), clock::now().at);
         }
         desk
     }
