@@ -1,6 +1,10 @@
 //! `tickcast watch` as a program: lines into a pipe, a table on a terminal, and what it says when it cannot.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by a panic, and waits for its tasks")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by a panic, and waits for its tasks"
+)]
 
 mod support;
 
