@@ -19,7 +19,8 @@ fn encode(c: &mut Criterion) {
     let mut service = Service::new(1);
     service.tick(0);
     let id = SymbolId(0);
-    let entry = service.latest.catalogue().entry(id);
+    let catalogue = service.latest.catalogue();
+    let entry = catalogue.entry(id);
     let all = Field::ALL.iter().fold(FieldSet::SYMBOL, |set, &field| set.with(field));
     for (name, fields) in [("default_fields", FieldSet::DEFAULT), ("all_fields", all)] {
         group.bench_function(name, |b| {

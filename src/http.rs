@@ -114,27 +114,34 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let get = |path: &'static str| exactly(path).and(warp::get());
     let query = query();
 
-    let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| {
-            let answer = query.and_then(|mut params| {
+    let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).then(
+        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| async move {
+            let admitted = query.and_then(|mut params| {
                 let visitor = state.admit(Door::Stream, &caller, &mut params)?;
-                Ok(if probe {
-                    prices::probe(&state, &visitor, &params)
-                } else {
-                    prices::open(&state, &caller, &visitor, &params, false)
-                })
+                Ok((visitor, params))
             });
-            answer.unwrap_or_else(|problem| problem.answer())
+            match admitted {
+                Err(problem) => problem.answer(),
+                Ok((visitor, params)) if probe => prices::probe(&state, &visitor, &params),
+                Ok((visitor, params)) => {
+                    let _brought = asked::bring(&state, &visitor, &params).await;
+                    prices::open(&state, &caller, &visitor, &params, false)
+                }
+            }
         },
     );
     let prices_by_body =
-        exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).map(
-            |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| {
+        exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).then(
+            |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| async move {
                 // A credential in a body is none: it stands in a header, where nobody keeps it.
                 let visitor = state.admit(Door::Data, &caller, &mut Params::default());
-                let answer =
-                    visitor.and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
-                answer.unwrap_or_else(|problem| problem.answer())
+                match visitor.and_then(|visitor| Ok((visitor, body?))) {
+                    Err(problem) => problem.answer(),
+                    Ok((visitor, params)) => {
+                        let _brought = asked::bring(&state, &visitor, &params).await;
+                        prices::open(&state, &caller, &visitor, &params, true)
+                    }
+                }
             },
         );
     let tickets = exactly("tickets")
@@ -146,7 +153,22 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let other_method_of_tickets =
         exactly("tickets").map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
     let guarded = |path| get(path).and(state.clone()).and(caller()).and(query);
-    let snapshot = guarded("prices/snapshot").map(admitted(Door::Data, snapshot::get));
+    let snapshot = guarded("prices/snapshot").then(
+        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>| async move {
+            let admitted = query.and_then(|mut params| {
+                let visitor = state.admit(Door::Data, &caller, &mut params)?;
+                Ok((visitor, params))
+            });
+            let answer = match admitted {
+                Err(problem) => Err(problem),
+                Ok((visitor, params)) => {
+                    let _brought = asked::bring(&state, &visitor, &params).await;
+                    snapshot::get(&state, &visitor, &params)
+                }
+            };
+            answer.unwrap_or_else(|problem| problem.answer())
+        },
+    );
     let symbols = guarded("symbols").map(admitted(Door::Data, symbols::get));
     let feeds = guarded("feeds").map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
     let live = get("health/live").and(state.clone()).and(query).map(answered(ops::live));

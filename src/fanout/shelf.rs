@@ -32,6 +32,8 @@ pub struct Shelf {
     choices: SmallVec<[Looks; 1]>,
     steps: FxHashMap<(usize, Through), Step>,
     round: u64,
+    /// The store's, of what is kept.
+    edition: u64,
 }
 
 /// The newest of each symbol, for one choice of fields.
@@ -84,6 +86,7 @@ impl Shelf {
             choices: SmallVec::new(),
             steps: FxHashMap::default(),
             round: 0,
+            edition: 0,
         }
     }
 
@@ -92,6 +95,14 @@ impl Shelf {
     pub fn begin(&mut self) {
         self.steps.clear();
         self.round += 1;
+    }
+
+    /// Lets go of what was kept, where the store has something else without a version to tell it by.
+    pub(super) fn renew(&mut self, edition: u64) {
+        if std::mem::replace(&mut self.edition, edition) != edition {
+            self.choices.clear();
+            self.steps.clear();
+        }
     }
 
     /// How flushes are framed.

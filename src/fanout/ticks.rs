@@ -13,7 +13,7 @@ use super::shelf::{Parcel, Shelf};
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::fields;
-use crate::http::sse::{self, Cursor, EventName};
+use crate::http::sse::{self, EventName};
 use crate::latest::{HistoryEntry, Latest, Missed, Print};
 
 /// Entries of one flush. A stream that has more to catch up with takes several.
@@ -219,7 +219,7 @@ fn message(fanout: &Fanout, id: SymbolId, choice: &Choice, print: &Print) -> Byt
         sse::price_data(&mut out, |out| {
             fields::write_json(out, choice.fields, entry, &print.ticker, print.version, clock::wall());
         });
-        sse::price_end(&mut out, Cursor { epoch: fanout.epoch, version: print.version });
+        sse::price_end(&mut out, fanout.at(print.version));
         out.freeze()
     })
 }

@@ -14,7 +14,8 @@ pub(super) fn live(_: &State, params: &Params) -> Result<Answer, Problem> {
     Ok(json_of(&json!({ "status": "live" })))
 }
 
-/// Ready: some feed has delivered a tick and is not silent, and the server is not about to stop.
+/// Ready: some feed has delivered a tick and is not silent, or an edge has something to serve; and the server is not about to
+/// stop. What is wrong with the bus is told in any case.
 pub(super) fn ready(state: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
     let mut reasons = Vec::new();
@@ -25,6 +26,7 @@ pub(super) fn ready(state: &State, params: &Params) -> Result<Answer, Problem> {
         reasons.extend(state.board.reasons());
     }
     let ready = reasons.is_empty();
+    reasons.extend(state.board.bus_problem().filter(|problem| !reasons.contains(problem)));
     let mut answer =
         json_of(&json!({ "status": if ready { "ready" } else { "not_ready" }, "reasons": reasons }));
     if !ready {
