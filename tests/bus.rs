@@ -239,9 +239,10 @@ async fn an_edge_follows_what_is_wanted_and_knows_the_catalogue_and_the_feeds() 
     let Some(nats) = Nats::start("follow").await else { return };
     let mut instruments = INSTRUMENTS.to_owned();
     for index in 0..400 {
-        instruments += &format!(
-            "[[instrument]]\nsymbol = \"X{index}\"\nclass = \"stock\"\nsources = [\"sim:X{index}\"]\n"
-        );
+        let class = "class = \"stock\"";
+        let instrument =
+            format!("[[instrument]]\nsymbol = \"X{index}\"\n{class}\nsources = [\"sim:X{index}\"]\n");
+        instruments.push_str(&instrument);
     }
     let mut ingest = Ingest::of(&nats, "", &instruments);
     ingest.trade("BTC-USD", "100");
@@ -269,7 +270,7 @@ async fn an_edge_follows_what_is_wanted_and_knows_the_catalogue_and_the_feeds() 
     let more = format!(
         "{INSTRUMENTS}[[instrument]]\nsymbol = \"BRK.B\"\nclass = \"stock\"\nsources = [\"sim:BRK.B\"]\n"
     );
-    let config = load(&format!("{more}"));
+    let config = load(&more);
     let catalogue = ingest.latest.catalogue().revised(config.instruments);
     ingest.latest.revise(catalogue, &[(Venue::Sim, PATIENCE * 10)], clock::now());
     edge.until("/symbols", |answer| answer.json()["total"] == json!(4)).await;
@@ -419,4 +420,107 @@ async fn a_wrong_password_is_told_and_the_right_one_is_taken() {
     let text = format!("{}{INSTRUMENTS}", nats.section("ingest", login));
     let right = App::start(config::load(&text, "test.toml", env("right")).unwrap(), Drive::Feeds);
     right.until("/metrics", |answer| answer.metric("tickcast_bus_publishes") == Some(1)).await;
+}
+
+/// A node of its own process, with the simulator's prices.
+struct Node {
+    running: Running,
+    address: SocketAddr,
+    _config: support::Scratch,
+}
+
+impl Node {
+    fn ingest(nats: &Nats, name: &str) -> Self {
+        let instruments = INSTRUMENTS.replace("rate = 0.001", "rate = 20");
+        let config = support::Scratch::new(name, &format!("{}{instruments}", nats.section("ingest", "")));
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+        command.args(["serve", "--listen", &address.to_string(), "--config"]).arg(&config.0);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self { running: Running::start(&mut command), address, _config: config }
+    }
+
+    /// Whether it is there and holds the lease.
+    async fn publishes(&self) -> bool {
+        if TcpStream::connect(self.address).await.is_err() {
+            return false;
+        }
+        let metrics = support::Client::connect(self.address).await.request("GET", "/metrics", "").await;
+        metrics.metric("tickcast_bus_publishes") == Some(1)
+    }
+}
+
+/// Reads on until a price is live after it was stale, and looks that nothing goes back on the way. Returns how long that took.
+async fn fresh_again(stream: &mut Stream, newest: &mut u64) -> std::time::Duration {
+    let (mut was_stale, mut time, since) = (false, 0, std::time::Instant::now());
+    loop {
+        let message = stream.message().await;
+        if let Some(id) = &message.id {
+            assert!(version(id) >= *newest, "{} after {newest}", version(id));
+            *newest = version(id);
+        }
+        let at = message.json["time"].as_i64().unwrap();
+        assert!(at >= time, "a price of {at} after one of {time}");
+        time = at;
+        match message.text("status") {
+            "stale" => was_stale = true,
+            "live" if was_stale => return since.elapsed(),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p62_an_ingest_node_that_is_frozen_or_killed_is_replaced_and_says_nothing_more() {
+    let Some(nats) = Nats::start("frozen").await else { return };
+    let mut nodes = [Node::ingest(&nats, "frozen-a"), Node::ingest(&nats, "frozen-b")];
+    let leader = |nodes: &[Node; 2], is_not: usize| {
+        let addresses = [0, 1].map(|index| (index != is_not).then(|| nodes[index].address));
+        async move {
+            soon("a leader", async {
+                loop {
+                    for (index, address) in addresses.iter().enumerate() {
+                        let Some(address) = address else { continue };
+                        if TcpStream::connect(address).await.is_err() {
+                            continue;
+                        }
+                        let metrics =
+                            support::Client::connect(*address).await.request("GET", "/metrics", "").await;
+                        if metrics.metric("tickcast_bus_publishes") == Some(1) {
+                            return index;
+                        }
+                    }
+                }
+            })
+            .await
+        }
+    };
+    let first = leader(&nodes, 9).await;
+    let edge = nats.edge("");
+    is_ready(&edge).await;
+    let query = "symbols=BTC&fields=price,status,time&throttle=0&heartbeat=0";
+    let mut stream = edge.connect().await.stream(query, "").await;
+    let mut newest = 0;
+    while stream.message().await.text("status") != "live" {}
+
+    nodes[first].running.signal("STOP");
+    let after = fresh_again(&mut stream, &mut newest).await;
+    // Within 2 s where the machine has time for it; here others test too.
+    assert!(after.as_secs() < 6, "{after:?} without a fresh price");
+    let second = leader(&nodes, first).await;
+    assert_ne!(first, second);
+    nodes[first].running.signal("CONT");
+    soon("the old one to know", async { while nodes[first].publishes().await {} }).await;
+    assert!(nodes[second].publishes().await);
+
+    drop(nodes[second].running.child().kill());
+    let after = fresh_again(&mut stream, &mut newest).await;
+    assert!(after.as_secs() < 6, "{after:?} without a fresh price");
+    assert!(nodes[first].publishes().await);
+    for _ in 0..20 {
+        let message = stream.message().await;
+        let id = message.id.clone().expect("its own version");
+        assert!(version(&id) > newest && message.text("status") == "live", "{id} after {newest}");
+        newest = version(&id);
+    }
 }

@@ -217,7 +217,7 @@ fn medians(scenario: Scenario) -> Vec<(&'static str, Decimal, bool)> {
     let sources = &catalogue.entry(bitcoin).sources;
     let roles: Vec<Role> = sources.iter().map(|source| Role::new(source.venue, &source.wire)).collect();
     let feeds: Vec<_> = roles.iter().map(|role| (role.venue, support::PATIENCE)).collect();
-    let latest = Latest::new(Arc::clone(&catalogue), &feeds, Arc::new(Bells::new(catalogue.len())));
+    let latest = Latest::new(Arc::clone(&catalogue), &feeds, Arc::new(Bells::default()));
     let metrics = Arc::new(Metrics::default());
     let board = Board::new(Arc::clone(&metrics));
     let pipeline = |role: &Role| {
