@@ -57,3 +57,7 @@ doc:
 # Fuzzes each codec for so many seconds; needs a nightly toolchain and cargo-fuzz
 fuzz seconds="90" *targets:
     feeds/fuzz/run {{ seconds }} {{ targets }}
+
+# Fuzzes what clients and proxies send: queries, bodies, cursors, headers, the PROXY protocol; needs the same
+fuzz-requests seconds="300" *targets:
+    fuzz/run {{ seconds }} {{ targets }}

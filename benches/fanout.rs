@@ -162,6 +162,13 @@ fn update(c: &mut Criterion) {
             drop(all);
         });
     }
+    let off = "[candles]\nkeep_1s = 0\nkeep_1m = 0\nkeep_5m = 0\nkeep_1h = 0\nkeep_1d = 0\n";
+    for (candles, more) in [("on", ""), ("off", off)] {
+        group.bench_function(BenchmarkId::new("candles", candles), |b| {
+            let mut service = Service::with(1, more);
+            b.iter(|| service.tick(0));
+        });
+    }
     group.finish();
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bus;
+use crate::candles::Keeping;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::config::{self, Config, Sim};
@@ -164,6 +165,7 @@ fn start(
         Latest::told(Arc::clone(&bells))
     } else {
         Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells))
+            .with_candles(Keeping::new(config.candles.clone(), &metrics))
     };
     let fanout = Fanout::new(latest.clone(), Arc::clone(&bells), Arc::clone(&metrics), Epoch(rand::random()));
     let (silences, judged) = watch::channel(Silences::new());

@@ -3,3 +3,5 @@
 pub mod check;
 pub mod decode;
 pub mod key;
+pub mod openapi;
+pub mod watch;

@@ -3,6 +3,7 @@
 
 mod auth;
 mod bus;
+mod candles;
 mod env;
 mod feeds;
 mod instrument;
@@ -18,6 +19,7 @@ mod tree;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ pub use auth::{
     ApiKey, Auth, AuthMode, BadJwks, Jwt, JwtKey, KeyHash, KeysFile, Operators, SignedBy, check_key,
 };
 pub use bus::{Bus, Login, Role, Storage};
+pub use candles::Candles;
 pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
 pub use instrument::{Class, Instrument, NAME_MAX, PriceRule, Source, StaleAfter};
 pub use mistake::{Mistake, Mistakes, Place};
@@ -44,6 +47,9 @@ use section::Section;
 const THREADS_MAX: usize = 64;
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+/// Below it a message takes longer than anybody waits; above it the limiter, which counts nanoseconds for each byte, would
+/// be coarse.
+const BYTES_PER_SECOND: RangeInclusive<u32> = 1_000..=100_000_000;
 /// Shorter than this, a wait is a busy loop.
 const LEAST: Duration = Duration::from_millis(10);
 
@@ -56,6 +62,8 @@ pub struct Config {
     pub feeds: Feeds,
     /// `[stream]`.
     pub stream: Stream,
+    /// `[candles]`.
+    pub candles: Candles,
     /// `[limits]`.
     pub limits: Limits,
     /// `[http]`.
@@ -113,6 +121,12 @@ pub struct Limits {
     pub opens_per_minute: u32,
     /// Messages to one client in a second; over it, its streams are slowed, not cut. From 1. Default: none.
     pub messages_per_second: Option<u32>,
+    /// Bytes of messages to one client in a second; over it, its streams are slowed, not cut. 1,000 to 100,000,000.
+    /// Default: none.
+    pub bytes_per_second: Option<u32>,
+    /// Keys and tokens that nobody has, shown by one address in a minute; over it, it learns of no other whether it is good.
+    /// From 1. Default: 60.
+    pub bad_credentials_per_minute: u32,
     /// Streams open in all. From 1. Default: 100,000.
     pub streams_total: u32,
     /// Connections accepted in a second; the others wait in the kernel's queue. From 1. Default: any number.
@@ -130,7 +144,7 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Networks of proxies that are believed about who asks them. Default: none.
     pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say it. Default: `X-Forwarded-For`.
+    /// Where they say it. Default: `X-Forwarded-For`.
     pub forwarded: Forwarded,
     /// A stop spreads the ends of the streams over this time. 0 to 10 min. Default: 5 s.
     pub drain_window: Duration,
@@ -159,8 +173,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// The header in which proxies say who asks them. One of the two: the other, which they pass on as it came, is whatever a
-/// client likes to write.
+/// Where proxies say who asks them. One of the three: a header that is not the one of theirs they pass on as it came, which
+/// is whatever a client likes to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Forwarded {
     /// `X-Forwarded-For`: what most proxies write.
@@ -168,6 +182,9 @@ pub enum Forwarded {
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Standard,
+    /// The PROXY protocol, version 1 or 2: ahead of everything else on a connection. Each connection of theirs must begin
+    /// with it.
+    ProxyProtocol,
 }
 
 /// The built-in demo's text: a simulated market, no network.
@@ -201,6 +218,7 @@ pub fn load(
         let feeds = top.table("feeds", |section| Feeds::read(section, &env)).unwrap_or_default();
         let is_feeds_right = top.mistakes() == mistakes_before;
         let stream = top.table("stream", Stream::read).unwrap_or_default();
+        let candles = top.table("candles", Candles::read).unwrap_or_default();
         let limits = top.table("limits", Limits::read).unwrap_or_default();
         let http = top.table("http", Http::read).unwrap_or_default();
         let record = top.table("record", Record::read).flatten();
@@ -214,8 +232,8 @@ pub fn load(
             auth
         };
         let auth = top.table("auth", read_auth).unwrap_or_default();
-        let config =
-            Config { instruments: Vec::new(), feeds, stream, limits, http, auth, plans, record, bus };
+        let instruments = Vec::new();
+        let config = Config { instruments, feeds, stream, candles, limits, http, auth, plans, record, bus };
         (drafts, plan_drafts, config, is_feeds_right)
     };
     let (drafts, plan_drafts, mut config, is_feeds_right) =
@@ -292,6 +310,12 @@ impl Limits {
             streams_per_client: section.get("streams_per_client", default.streams_per_client, &limit),
             opens_per_minute: section.get("opens_per_minute", default.opens_per_minute, &limit),
             messages_per_second: section.optional("messages_per_second", &limit),
+            bytes_per_second: section.optional("bytes_per_second", whole(BYTES_PER_SECOND)),
+            bad_credentials_per_minute: section.get(
+                "bad_credentials_per_minute",
+                default.bad_credentials_per_minute,
+                &limit,
+            ),
             streams_total: section.get("streams_total", default.streams_total, &limit),
             accepts_per_second: section.optional("accepts_per_second", &limit),
             memory_max: section.optional("memory_max", whole(16 << 20..=1_u64 << 50)),
@@ -305,6 +329,8 @@ impl Default for Limits {
             streams_per_client: 100,
             opens_per_minute: 600,
             messages_per_second: None,
+            bytes_per_second: None,
+            bad_credentials_per_minute: 60,
             streams_total: 100_000,
             accepts_per_second: None,
             memory_max: None,
@@ -314,7 +340,7 @@ impl Default for Limits {
 
 impl Http {
     fn read(section: &mut Section<'_>) -> Self {
-        let default = Self::default();
+        let (default, mistakes) = (Self::default(), section.mistakes());
         let drain_window = duration(Duration::ZERO..=Duration::from_mins(10));
         let http = Self {
             tls: TlsFiles::read(section),
@@ -325,7 +351,11 @@ impl Http {
             forwarded: section.get(
                 "forwarded",
                 default.forwarded,
-                word(&[("x-forwarded-for", Forwarded::XForwardedFor), ("forwarded", Forwarded::Standard)]),
+                word(&[
+                    ("x-forwarded-for", Forwarded::XForwardedFor),
+                    ("forwarded", Forwarded::Standard),
+                    ("proxy-protocol", Forwarded::ProxyProtocol),
+                ]),
             ),
             drain_window: section.get("drain_window", default.drain_window, drain_window),
             drain_max: section.get("drain_max", default.drain_max, duration(Duration::ZERO..=HOUR)),
@@ -339,6 +369,12 @@ impl Http {
                 format!("{max} is less than drain_window, {window}: streams would be cut without a `bye`");
             let place = section.place_of("drain_max");
             section.add(&place, "drain_max", problem);
+        }
+        let is_right = section.mistakes() == mistakes;
+        if http.forwarded == Forwarded::ProxyProtocol && http.trusted_proxies.is_empty() && is_right {
+            let place = section.place_of("forwarded");
+            let problem = "proxy-protocol is believed from nobody: name the proxies in trusted_proxies";
+            section.add(&place, "forwarded", problem);
         }
         http
     }

@@ -7,6 +7,7 @@
 
 mod bells;
 mod budget;
+mod candles;
 mod choice;
 mod ear;
 mod encodings;
@@ -22,13 +23,14 @@ mod waiting;
 use std::sync::Arc;
 
 pub use bells::{Bells, Marks};
-pub use budget::Budget;
+pub use budget::{Budget, Counted};
 pub use interest::{Hold, Interest};
 pub use min_change::MinChange;
 pub use place::{Place, Turn, Wait};
 pub use shelf::Shelf;
 pub use subscription::{Flush, Mode, Subscription, Waiter, Wanted};
 pub use ticks::From;
+pub(crate) use ticks::Gap;
 pub use waiting::{Places, Waiting};
 
 use tokio::time::Instant;

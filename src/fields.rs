@@ -2,11 +2,15 @@
 //!
 //! The order of [`Field`] is the order in a message and in the README's table.
 
+mod schema;
+
 use std::fmt::{self, Write as _};
 
 use bytes::{BufMut, BytesMut};
 use rust_decimal::Decimal;
 use tickcast_feeds::UnixNanos;
+
+pub use schema::PriceMessage;
 
 use crate::catalogue::Entry;
 use crate::config::Class;

@@ -3,19 +3,27 @@
 mod asked;
 pub mod auth;
 mod body;
+mod candles;
 pub mod client;
 pub mod cors;
 mod dashboard;
+mod docs;
+mod events;
 mod feeds;
 pub mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod limits;
 pub mod link;
 mod list;
+pub mod openapi;
 mod ops;
+mod parameter;
 mod params;
 mod prices;
 mod problem;
 mod refusal;
+mod route;
 pub mod server;
 mod snapshot;
 pub mod sse;
@@ -30,20 +38,21 @@ use std::time::Duration;
 use arc_swap::Guard;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
-use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::http::{HeaderMap, HeaderValue};
 use warp::{Filter, Rejection};
 
 use crate::catalogue::Catalogue;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::ingest::Board;
-use crate::metrics::{ByLimit, ByReason, Metrics};
+use crate::metrics::{ByLimit, ByReason, Exposition, Metrics};
 use auth::{Auth, Denied, Door, Visitor};
 use cors::Cors;
 use limits::Limits;
 use params::Params;
 use prices::Caller;
-use problem::Problem;
+use problem::{Kind, Problem};
+pub use route::Route;
 use server::Peer;
 
 /// What every route answers with.
@@ -88,18 +97,21 @@ impl State {
         self.metrics.limited.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// Counts a request that is not let in, and says why.
-    fn denied(&self, denied: &Denied) -> Problem {
+    /// Counts a request that is not let in.
+    fn denied(&self, denied: &Denied) {
         let reason = denied.reason();
         self.metrics.denied.get_or_create(&ByReason { reason }).inc();
+        if let Denied::Later(refusal) = denied {
+            self.limited(refusal.code.name());
+        }
         tracing::debug!(reason, "request not let in");
-        denied.problem()
     }
 
     /// Finds out who asks, and takes his credential out of the parameters.
-    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Problem> {
+    fn admit(&self, door: Door, caller: &Caller, params: &mut Params) -> Result<Visitor, Denied> {
         let address = self.auth.address(caller.peer.0.ip(), &caller.headers);
-        self.auth.admit(door, address, &caller.headers, params).map_err(|denied| self.denied(&denied))
+        let admitted = self.auth.admit(door, address, &caller.headers, params);
+        admitted.inspect_err(|denied| self.denied(denied))
     }
 }
 
@@ -111,114 +123,128 @@ pub(crate) struct Probe;
 pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone {
     let state = Arc::new(state);
     let state = warp::any().map(move || Arc::clone(&state));
-    let get = |path: &'static str| exactly(path).and(warp::get());
+    let get = |route: Route| route.here().and(warp::get());
+    let post = |route: Route| route.here().and(warp::post());
     let query = query();
 
-    let prices = get("prices").and(state.clone()).and(caller()).and(query).and(probe()).then(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe| async move {
-            let admitted = query.and_then(|mut params| {
-                let visitor = state.admit(Door::Stream, &caller, &mut params)?;
-                Ok((visitor, params))
-            });
-            match admitted {
-                Err(problem) => problem.answer(),
-                Ok((visitor, params)) if probe => prices::probe(&state, &visitor, &params),
-                Ok((visitor, params)) => {
-                    let _brought = asked::bring(&state, &visitor, &params).await;
-                    prices::open(&state, &caller, &visitor, &params, false)
-                }
-            }
-        },
-    );
+    let prices =
+        get(Route::Prices).and(state.clone()).and(caller()).and(query).and(probe()).then(open_by_query);
     let prices_by_body =
-        exactly("prices").and(warp::post()).and(state.clone()).and(caller()).and(json_body()).then(
-            |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| async move {
-                // A credential in a body is none: it stands in a header, where nobody keeps it.
-                let visitor = state.admit(Door::Data, &caller, &mut Params::default());
-                match visitor.and_then(|visitor| Ok((visitor, body?))) {
-                    Err(problem) => problem.answer(),
-                    Ok((visitor, params)) => {
-                        let _brought = asked::bring(&state, &visitor, &params).await;
-                        prices::open(&state, &caller, &visitor, &params, true)
-                    }
-                }
-            },
-        );
-    let tickets = exactly("tickets")
-        .and(warp::post())
+        post(Route::PricesByBody).and(state.clone()).and(caller()).and(json_body()).then(open_by_body);
+    let tickets = post(Route::Tickets)
         .and(state.clone())
         .and(caller())
         .and(body())
         .map(|state: Arc<State>, caller: Caller, body| tickets::post(&state, &caller, body));
     let other_method_of_tickets =
-        exactly("tickets").map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
-    let guarded = |path| get(path).and(state.clone()).and(caller()).and(query);
-    let snapshot = guarded("prices/snapshot").then(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>| async move {
-            let admitted = query.and_then(|mut params| {
-                let visitor = state.admit(Door::Data, &caller, &mut params)?;
-                Ok((visitor, params))
-            });
-            let answer = match admitted {
-                Err(problem) => Err(problem),
-                Ok((visitor, params)) => {
-                    let _brought = asked::bring(&state, &visitor, &params).await;
-                    snapshot::get(&state, &visitor, &params)
-                }
-            };
-            answer.unwrap_or_else(|problem| problem.answer())
-        },
-    );
-    let symbols = guarded("symbols").map(admitted(Door::Data, symbols::get));
-    let feeds = guarded("feeds").map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
-    let live = get("health/live").and(state.clone()).and(query).map(answered(ops::live));
-    let ready = get("health/ready").and(state.clone()).and(query).map(answered(ops::ready));
-    let metrics =
-        guarded("metrics").map(admitted(Door::Operator, |state, _, params| ops::metrics(state, params)));
-    let dashboard = warp::path::end().and(warp::get()).map(dashboard::page);
-    let dashboard_file = warp::path!("dashboard" / String).and(warp::get()).and_then(|name: String| {
-        std::future::ready(dashboard::file(&name).ok_or_else(warp::reject::not_found))
+        Route::Tickets.here().map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
+    let guarded = |route| get(route).and(state.clone()).and(caller()).and(query);
+    let snapshot = guarded(Route::Snapshot).then(look_once);
+    let candles = guarded(Route::Candles).map(admitted(Door::Data, candles::get));
+    let symbols = guarded(Route::Symbols).map(admitted(Door::Data, symbols::get));
+    let feeds =
+        guarded(Route::Feeds).map(admitted(Door::Operator, |state, _, params| feeds::get(state, params)));
+    let live = get(Route::Live).and(state.clone()).and(query).map(answered(ops::live));
+    let ready = get(Route::Ready).and(state.clone()).and(query).map(answered(ops::ready));
+    let metrics = guarded(Route::Metrics).map(|state, caller: Caller, query| {
+        let route = match Exposition::wanted(&caller.headers) {
+            Exposition::Text => ops::metrics,
+            Exposition::OpenMetrics => ops::open_metrics,
+        };
+        admitted(Door::Operator, route)(state, caller, query)
     });
+    let openapi = get(Route::OpenApi).and(state.clone()).and(query).map(answered(openapi::get));
+    let file = |route: Route, find: fn(&str) -> Option<Answer>| {
+        route
+            .file()
+            .and(warp::get())
+            .and_then(move |name: String| std::future::ready(find(&name).ok_or_else(warp::reject::not_found)))
+    };
+    let docs = get(Route::Docs).map(docs::page);
+    let docs_file = file(Route::DocsFile, docs::file);
+    let dashboard = get(Route::Dashboard).map(dashboard::page);
+    let dashboard_file = file(Route::DashboardFile, dashboard::file);
     let other_method_of_prices =
-        exactly("prices").map(|| Problem::method_not_allowed("GET, HEAD, POST, OPTIONS").answer());
+        Route::Prices.here().map(|| Problem::method_not_allowed("GET, HEAD, POST, OPTIONS").answer());
 
-    prices
-        .or(prices_by_body)
+    // In boxes, since the compiler's work would double with each route.
+    let streams = prices.or(prices_by_body).unify().boxed();
+    let once = snapshot.or(candles).unify().or(symbols).unify().or(tickets).unify().boxed();
+    let operator = feeds.or(metrics).unify().boxed();
+    let health = live.or(ready).unify().boxed();
+    let pages = dashboard.or(docs).unify().or(openapi).unify().boxed();
+    let files = dashboard_file.or(docs_file).unify().boxed();
+    let other_methods = other_method_of_prices.or(other_method_of_tickets).unify().boxed();
+
+    streams
+        .or(once)
         .unify()
-        .or(tickets)
+        .or(operator)
         .unify()
-        .or(other_method_of_tickets)
+        .or(health)
         .unify()
-        .or(snapshot)
+        .or(pages)
         .unify()
-        .or(symbols)
+        .or(files)
         .unify()
-        .or(feeds)
-        .unify()
-        .or(live)
-        .unify()
-        .or(ready)
-        .unify()
-        .or(metrics)
-        .unify()
-        .or(dashboard)
-        .unify()
-        .or(dashboard_file)
-        .unify()
-        .or(other_method_of_prices)
+        .or(other_methods)
         .unify()
         .recover(|rejection: Rejection| std::future::ready(Ok::<_, Infallible>(refused(&rejection))))
         .unify()
 }
 
-/// A path of one or two segments and nothing behind it.
-fn exactly(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
-    warp::path::full()
-        .and_then(move |full: warp::path::FullPath| {
-            let same = full.as_str().strip_prefix('/') == Some(path);
-            std::future::ready(if same { Ok(()) } else { Err(warp::reject::not_found()) })
-        })
-        .untuple_one()
+/// `GET /prices`. A probe gets the head of the answer.
+async fn open_by_query(
+    state: Arc<State>,
+    caller: Caller,
+    query: Result<Params, Problem>,
+    probe: bool,
+) -> Answer {
+    let mut params = match query {
+        Ok(params) => params,
+        Err(problem) => return problem.answer(),
+    };
+    let visitor = match state.admit(Door::Stream, &caller, &mut params) {
+        Ok(visitor) => visitor,
+        Err(Denied::Later(refusal)) if !probe && !refusal::reads_status(&caller.headers, &params) => {
+            return refusal::in_stream(&refusal);
+        }
+        Err(denied) => return Problem::from(denied).answer(),
+    };
+    if probe {
+        return prices::probe(&state, &visitor, &params);
+    }
+    let _brought = asked::bring(&state, &visitor, &params).await;
+    prices::open(&state, &caller, &visitor, &params, false)
+}
+
+/// `POST /prices`.
+async fn open_by_body(state: Arc<State>, caller: Caller, body: Result<Params, Problem>) -> Answer {
+    // A credential in a body is none: it stands in a header, where nobody keeps it.
+    let visitor = state.admit(Door::Data, &caller, &mut Params::default()).map_err(Problem::from);
+    match visitor.and_then(|visitor| Ok((visitor, body?))) {
+        Err(problem) => problem.answer(),
+        Ok((visitor, params)) => {
+            let _brought = asked::bring(&state, &visitor, &params).await;
+            prices::open(&state, &caller, &visitor, &params, true)
+        }
+    }
+}
+
+/// `GET /prices/snapshot`.
+async fn look_once(state: Arc<State>, caller: Caller, query: Result<Params, Problem>) -> Answer {
+    let admitted = query.and_then(|mut params| {
+        let visitor = state.admit(Door::Data, &caller, &mut params)?;
+        Ok((visitor, params))
+    });
+    let answer = match admitted {
+        Err(problem) => Err(problem),
+        Ok((visitor, params)) => {
+            let _brought = asked::bring(&state, &visitor, &params).await;
+            snapshot::get(&state, &visitor, &params)
+        }
+    };
+    answer.unwrap_or_else(|problem| problem.answer())
 }
 
 fn caller() -> impl Filter<Extract = (prices::Caller,), Error = Rejection> + Clone {
@@ -245,8 +271,7 @@ fn query() -> impl Filter<Extract = (Result<Params, Problem>,), Error = Infallib
 fn url_too_long(bytes: usize) -> Problem {
     let detail = format!("the query has {bytes} bytes; a list this long goes into the body of POST /prices");
     let most = server::URL_BYTES_MAX;
-    Problem::new(StatusCode::URI_TOO_LONG, "url-too-long", "The URL is too long", detail)
-        .expecting(format!("at most {most} bytes"))
+    Problem::new(Kind::UrlTooLong, detail).expecting(format!("at most {most} bytes"))
 }
 
 /// The body's parameters.
@@ -277,13 +302,12 @@ async fn collect(body: impl warp::Stream<Item = Result<impl Buf, warp::Error>>) 
 
 fn body_too_large() -> Problem {
     let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
-        .expecting(format!("at most {BODY_BYTES_MAX} bytes"))
+    Problem::new(Kind::BodyTooLarge, detail).expecting(format!("at most {BODY_BYTES_MAX} bytes"))
 }
 
 fn body_too_slow() -> Problem {
     let detail = format!("the body did not come whole within {} s", BODY_TIME_MAX.as_secs());
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow", detail)
+    Problem::new(Kind::BodyTooSlow, detail)
 }
 
 /// Makes a route of a function that answers or says what is wrong.
@@ -314,16 +338,8 @@ fn refused(rejection: &Rejection) -> Answer {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         return Problem::method_not_allowed("GET, HEAD, OPTIONS").answer();
     }
-    let routes =
-        "/, /prices, /prices/snapshot, /tickets, /symbols, /feeds, /health/live, /health/ready, /metrics";
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no-such-route",
-        "There is no such route",
-        format!("the routes are {routes}"),
-    )
-    .expecting(routes)
-    .answer()
+    let routes = Route::paths();
+    Problem::new(Kind::NoSuchRoute, format!("the routes are {routes}")).expecting(routes).answer()
 }
 
 /// An answer of JSON that is written already.

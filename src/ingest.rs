@@ -16,4 +16,5 @@ pub mod subscriptions;
 pub mod supervisor;
 
 pub use board::{Board, Feed, FeedState, Report};
+pub use connection::RECONNECT_REASONS;
 pub use pipeline::{Heard, Pipeline};

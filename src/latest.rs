@@ -1,6 +1,7 @@
 //! The newest of every symbol: what each source said last, the ticker made of it, and the version at which
 //! each field changed. The one map that tasks share.
 
+mod candles;
 mod history;
 mod told;
 
@@ -17,6 +18,7 @@ use tickcast_feeds::{Event, Trade, Venue, hours};
 use tokio::time::Instant;
 pub use told::Put;
 
+use crate::candles::{Alignment, Candles, Keeping};
 use crate::catalogue::{Catalogue, Entry, SourceRef, SymbolId};
 use crate::config::Class;
 use crate::consolidate::{self, Effect, Moment, Rule, Source};
@@ -24,7 +26,7 @@ use crate::fanout::Bells;
 use crate::fields::Changes;
 use crate::growing::Growing;
 use crate::http::sse::Epoch;
-use crate::ticker::{Session, Ticker};
+use crate::ticker::{Session, Status, Ticker};
 use history::History;
 
 /// The history of a symbol's trades is kept so long after its last follower left: who lost its connection comes back
@@ -57,6 +59,7 @@ struct Shared {
     epoch: AtomicU32,
     /// What another node tells, where none of it is made here.
     told: Option<told::Told>,
+    keeping: Keeping,
 }
 
 struct Row {
@@ -75,6 +78,7 @@ struct Row {
     edition: u32,
     /// Its newest trades, while somebody follows them.
     history: Option<Box<History>>,
+    candles: Candles,
 }
 
 /// A look at one symbol.
@@ -112,8 +116,9 @@ impl Latest {
         let versions = Growing::with(catalogue.len());
         let (committed, commit) = (AtomicU64::new(0), Mutex::new(()));
         let (catalogue, revision) = (ArcSwap::new(catalogue), AtomicU64::new(0));
-        let epoch = AtomicU32::new(0);
-        let shared = Shared { rows, catalogue, revision, versions, committed, commit, bells, epoch, told };
+        let (epoch, keeping) = (AtomicU32::new(0), Keeping::default());
+        let shared =
+            Shared { rows, catalogue, revision, versions, committed, commit, bells, epoch, told, keeping };
         Self { shared: Arc::new(shared) }
     }
 
@@ -234,6 +239,12 @@ impl Latest {
                 {
                     prints.push((state.venue(), trade));
                 }
+                // Bars are made of the trades of whom the price is made of, as far as it was known before this frame.
+                if let Event::Trade(trade) = event
+                    && row.ticker.venue.is_none_or(|venue| venue == state.venue())
+                {
+                    row.candles.trade(trade, effect, state.venue(), now, &self.shared.keeping);
+                }
                 // A print that sets no last price may still widen the day's range.
                 moved |= matches!(effect, Effect::Taken | Effect::Ineligible);
                 told(event, effect);
@@ -269,7 +280,9 @@ impl Latest {
         let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
         let version = shared.committed.load(Ordering::Relaxed) + 1;
         let is_kept = shared.rows.get_mut(&id).is_some_and(|mut row| {
-            row.history.as_mut().map(|history| history.missed(version, missed)).is_some()
+            row.candles.interrupt(Some(missed.venue));
+            let is_followed = row.history.as_mut().map(|history| history.missed(version, missed)).is_some();
+            row.candles.take_news() || is_followed
         });
         shared.publish(id, is_kept.then_some(version), guard);
     }
@@ -307,6 +320,7 @@ impl Latest {
         for id in self.catalogue().ids() {
             self.change(id, now, |row| {
                 row.sources.iter_mut().filter(|source| source.venue() == venue).for_each(Source::restart);
+                row.candles.restart(venue);
                 false
             });
         }
@@ -331,6 +345,7 @@ impl Latest {
         for id in self.catalogue().ids() {
             self.change(id, now, |row| {
                 row.forget(now);
+                row.candles.sweep(now, &self.shared.keeping);
                 true
             });
         }
@@ -359,7 +374,8 @@ impl Latest {
             let version = committed + (prints.len() as u64).max(1);
             let differs = altered && row.consolidate(version, now);
             row.record(committed, prints, now);
-            (differs || !prints.is_empty()).then_some(version)
+            let has_news = row.candles.take_news();
+            (differs || has_news || !prints.is_empty()).then_some(version)
         });
         shared.publish(id, version, guard);
     }
@@ -391,6 +407,7 @@ impl Row {
             count: 0,
             edition: 0,
             history: None,
+            candles: Candles::new(Alignment::Utc),
         };
         row.revise(entry, feeds);
         if row.has_hours {
@@ -420,11 +437,13 @@ impl Row {
         let simulated =
             !self.sources.is_empty() && entry.sources.iter().all(|source| source.venue == Venue::Sim);
         self.has_hours = entry.class == Class::Stock && !simulated;
+        self.candles.align(if self.has_hours { Alignment::Session } else { Alignment::Utc });
     }
 
     /// Its symbol was taken out: nothing is said of it any more.
     fn retire(&mut self) {
         (self.sources, self.places) = (Vec::new(), Vec::new());
+        self.candles.clear();
     }
 
     /// Keeps trades for whoever follows them, each with the next version.
@@ -460,6 +479,9 @@ impl Row {
         if changed {
             (self.ticker, self.version) = (ticker, version);
             self.count += 1;
+            if self.ticker.status == Status::Stale {
+                self.candles.interrupt(None);
+            }
         }
         changed
     }
@@ -475,7 +497,6 @@ pub(crate) mod tests {
     use crate::config::{self, Instrument, PriceRule, StaleAfter};
     use crate::consolidate::tests::trade;
     use crate::fanout::tests::Desk;
-    use crate::ticker::Status;
     use tickcast_feeds::Trade;
 
     fn price(latest: &Latest, symbol: u32) -> String {

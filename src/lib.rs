@@ -4,6 +4,7 @@
 pub mod ingest;
 pub mod recording;
 
+pub mod candles;
 pub mod catalogue;
 pub mod consolidate;
 pub mod latest;
@@ -23,3 +24,5 @@ pub mod config;
 mod growing;
 pub mod metrics;
 pub mod process;
+mod schema;
+pub mod telemetry;

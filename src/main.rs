@@ -5,24 +5,30 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sd_notify::NotifyState;
 use tickcast::app::{self, Drive};
 use tickcast::catalogue::Catalogue;
-use tickcast::commands::{check, decode, key};
+use tickcast::commands::watch::{self, WatchError};
+use tickcast::commands::{check, decode, key, openapi};
 use tickcast::config::{self, Config, Http};
 use tickcast::http::server;
 use tickcast::ingest::replay::{self, Speed};
 use tickcast::process;
 use tickcast::recording;
+use tickcast::telemetry::Telemetry;
 use tickcast_feeds::Venue;
 use tickcast_feeds::sim::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Streams stock and crypto prices to browsers over server-sent events.
 ///
@@ -56,8 +62,12 @@ enum Command {
     Decode(Decode),
     /// Loads the config, prints every mistake with its line, then the plan.
     Check(Check),
+    /// Prints the document that a server with this config serves at /openapi.json.
+    Openapi(Openapi),
     /// Makes an API key: prints it once, and the lines for the keys file, which hold its hash only.
     Key(Key),
+    /// Shows prices in the terminal, live, over the service's own stream; as lines where the output is no terminal.
+    Watch(Watch),
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +113,13 @@ struct Check {
 }
 
 #[derive(Debug, Args)]
+struct Openapi {
+    /// The config [default: the built-in demo].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Key {
     /// Its name in the keys file and in logs, such as who gets it.
     id: String,
@@ -112,6 +129,23 @@ struct Key {
     /// When it ends, such as 2030-01-31 or 2030-01-31T12:00:00Z [default: never].
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keys: a adds symbols, d removes the chosen one, s sorts, r reverses, space pauses, q leaves.\n\
+    TICKCAST_API_KEY holds the key for a service that wants one."
+)]
+struct Watch {
+    /// The symbols, by any of their names, separated by commas or spaces; `*` is all of them.
+    #[arg(required = true, value_delimiter = ',', value_name = "SYMBOLS")]
+    symbols: Vec<String>,
+    /// The service's address.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// The least time between two updates of one symbol.
+    #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = humantime::parse_duration)]
+    throttle: Duration,
 }
 
 /// What went wrong, by whose doing.
@@ -124,13 +158,16 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.log_format);
+    let format = cli.log_format;
     let result = match cli.command {
-        None => serve(cli.serve),
-        Some(Command::Serve(args)) => serve(args),
-        Some(Command::Decode(args)) => run_decode(&args),
-        Some(Command::Check(args)) => run_check(&args),
-        Some(Command::Key(args)) => run_key(&args),
+        None => traced(format, || serve(cli.serve)),
+        Some(Command::Serve(args)) => traced(format, || serve(args)),
+        Some(other) => {
+            // The table of `watch` would be written over; what matters is told in it, or on a line.
+            let level = if matches!(other, Command::Watch(_)) { "off" } else { "info" };
+            start_logging(format, level, None);
+            run(other)
+        }
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -142,13 +179,37 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
+/// Runs what is not the service.
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve(args),
+        Command::Decode(args) => run_decode(&args),
+        Command::Check(args) => run_check(&args),
+        Command::Openapi(args) => run_openapi(&args),
+        Command::Key(args) => run_key(&args),
+        Command::Watch(args) => run_watch(args),
     }
+}
+
+/// Runs the service with its logs and, where the environment names a collector, its spans.
+fn traced(format: LogFormat, serve: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let telemetry = Telemetry::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
+    start_logging(format, "info,async_nats=warn", telemetry.as_ref());
+    let result = serve();
+    if let Some(telemetry) = telemetry {
+        telemetry.end();
+    }
+    result
+}
+
+fn start_logging(format: LogFormat, level: &str, telemetry: Option<&Telemetry>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).with(telemetry.map(Telemetry::layer)).init();
 }
 
 fn serve(args: Serve) -> Result<(), Failure> {
@@ -183,6 +244,7 @@ fn serve(args: Serve) -> Result<(), Failure> {
             env!("CARGO_PKG_VERSION"),
             url(address, config.http.tls.is_some())
         );
+        tell_systemd(NotifyState::Ready);
         // On a worker: from this thread each accepted connection would have to be passed to one.
         let mut app = JoinSet::new();
         app.spawn(app::run(config, drive, listener, reloads, stop));
@@ -247,7 +309,15 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tell_systemd(NotifyState::Stopping);
     })
+}
+
+/// Under systemd (`Type=notify`) it waits for this; anywhere else nobody asked.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "systemd could not be told how we are");
+    }
 }
 
 /// The config of a replay: the one given, or one of the instruments that the recording speaks of.
@@ -328,6 +398,11 @@ fn run_check(args: &Check) -> Result<(), Failure> {
         .map_err(|error| Failure::Run(format!("check: {error}")))
 }
 
+fn run_openapi(args: &Openapi) -> Result<(), Failure> {
+    let config = load(args.config.as_deref(), None)?;
+    openapi::run(&config, &mut io::stdout().lock()).map_err(|error| Failure::Run(format!("openapi: {error}")))
+}
+
 /// The key goes to stdout, alone, and the lines for the file to stderr: `tickcast key alice 2>> keys.toml` shows the one and
 /// files the other.
 fn run_key(args: &Key) -> Result<(), Failure> {
@@ -335,6 +410,18 @@ fn run_key(args: &Key) -> Result<(), Failure> {
     config::check_key(&args.id, plan, expires).map_err(Failure::Usage)?;
     key::run(&args.id, plan, expires, &mut io::stdout().lock(), &mut io::stderr().lock())
         .map_err(|error| Failure::Run(format!("key: {error}")))
+}
+
+fn run_watch(args: Watch) -> Result<(), Failure> {
+    let key = std::env::var("TICKCAST_API_KEY").ok().filter(|key| !key.is_empty()).map(watch::Key);
+    let Watch { symbols, url, throttle } = args;
+    let options = watch::Options { symbols, url, throttle, key };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
+    runtime.block_on(watch::run(options)).map_err(|error| match error {
+        WatchError::Url { .. } => Failure::Usage(error.to_string()),
+        _ => Failure::Run(error.to_string()),
+    })
 }
 
 /// The scenarios' names, each with what is to be seen.

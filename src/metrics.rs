@@ -1,18 +1,30 @@
 //! Every counter and gauge, with its help text, in one place. Labels come from closed sets (venue, reason,
 //! kind), never from a symbol or a client.
 
-use std::sync::atomic::AtomicU64;
+mod exposition;
+mod labels;
+mod levels;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tickcast_feeds::{UnixNanos, Venue};
+use warp::http::StatusCode;
 
-use crate::http::auth::Denied;
-use crate::process;
+use crate::http::auth::{Denied, lease::LeaseEnd};
+use crate::http::limits;
+use crate::http::server::BadHeader;
+use crate::ingest::{FeedState, RECONNECT_REASONS};
+use crate::{process, telemetry};
+pub use exposition::Exposition;
+pub use labels::*;
+pub use levels::Levels;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -42,6 +54,12 @@ pub struct Metrics {
     pub record_refused: Family<ByVenue, Counter>,
     /// Receive time minus event time.
     pub feed_lag: Family<ByVenue, Histogram, fn() -> Histogram>,
+    /// Trades that came when their bar was over, by interval.
+    pub candle_trades_late: Family<ByInterval, Counter>,
+    /// Trades cancelled or corrected, by what that did to bars.
+    pub candle_corrections: Family<ByReason, Counter>,
+    /// Bars that a stream was too late for.
+    pub candles_lost: Counter,
     /// Streams open now.
     pub streams_open: Gauge,
     /// Streams opened.
@@ -80,70 +98,12 @@ pub struct Metrics {
     pub bus_followed: Gauge,
     /// From a publish to an edge's store.
     pub bus_delay: Histogram,
-}
-
-/// A venue.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByVenue {
-    /// Which.
-    pub venue: VenueLabel,
-}
-
-/// A venue and a kind of tick.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByKind {
-    /// Which venue.
-    pub venue: VenueLabel,
-    /// `trade`, `quote`, `ticker` or `status`.
-    pub kind: &'static str,
-}
-
-/// A venue and a reason.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByVenueReason {
-    /// Which venue.
-    pub venue: VenueLabel,
-    /// Why.
-    pub reason: &'static str,
-}
-
-/// A venue and a state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByState {
-    /// Which venue.
-    pub venue: VenueLabel,
-    /// Which state.
-    pub state: &'static str,
-}
-
-/// A reason.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByReason {
-    /// Why.
-    pub reason: &'static str,
-}
-
-/// A limit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByLimit {
-    /// Which.
-    pub limit: &'static str,
-}
-
-/// A venue as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VenueLabel(pub Venue);
-
-impl EncodeLabelValue for VenueLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.0.name().encode(encoder)
-    }
-}
-
-impl From<Venue> for ByVenue {
-    fn from(venue: Venue) -> Self {
-        Self { venue: VenueLabel(venue) }
-    }
+    /// Connections of proxies closed for want of a good PROXY header, by reason.
+    pub proxy_headers_refused: Family<ByReason, Counter>,
+    /// Requests by route and status, a stream's opening among them.
+    pub requests: Family<ByRequest, Counter>,
+    /// From a request's head to its answer's.
+    pub request_time: Histogram,
 }
 
 /// For a histogram: a span of time, not a price.
@@ -152,9 +112,9 @@ pub fn in_seconds(span: UnixNanos) -> f64 {
     span.0 as f64 / 1e9
 }
 
-/// From half a millisecond to a minute.
-const SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+/// From half a millisecond to a minute: a publish delay has a throttle in it, and a feed's lag two clocks.
+const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
@@ -166,6 +126,10 @@ const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 600.0, 3600.0, 7200.0, 21_600.0
 fn ages() -> Histogram {
     Histogram::new(AGES)
 }
+
+/// From 50 microseconds, which most answers take less than, to the ten seconds that a body may take.
+const ANSWERS: [f64; 12] =
+    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -183,6 +147,9 @@ impl Default for Metrics {
             connection_age: Family::new_with_constructor(ages),
             record_refused: Family::default(),
             feed_lag: Family::new_with_constructor(seconds),
+            candle_trades_late: Family::default(),
+            candle_corrections: Family::default(),
+            candles_lost: Counter::default(),
             streams_open: Gauge::default(),
             streams_opened: Counter::default(),
             streams_closed: Family::default(),
@@ -202,15 +169,16 @@ impl Default for Metrics {
             bus_refused: Family::default(),
             bus_followed: Gauge::default(),
             bus_delay: seconds(),
+            proxy_headers_refused: Family::default(),
+            requests: Family::default(),
+            request_time: Histogram::new(ANSWERS),
         };
         metrics.register();
         // Shown at 0 from the start: nobody can see a rise from what is not there.
-        let credential = ["credential_expired", "credential_revoked", "credential_changed"];
-        for reason in ["client", "drained", "stalled"].into_iter().chain(credential) {
+        for reason in STREAM_ENDS.into_iter().chain(LeaseEnd::REASONS) {
             drop(metrics.streams_closed.get_or_create(&ByReason { reason }));
         }
-        let refusals = ["rate_limited", "too_many_streams", "overloaded", "draining", "too_many_tickets"];
-        for limit in refusals.into_iter().chain(["messages_per_second", "connections"]) {
+        for limit in limits::NAMES {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
         for reason in ["overtaken", "unanswered", "no_stream", "too_large", "refused"] {
@@ -222,16 +190,54 @@ impl Default for Metrics {
         for reason in Denied::REASONS {
             drop(metrics.denied.get_or_create(&ByReason { reason }));
         }
+        for reason in BadHeader::REASONS {
+            drop(metrics.proxy_headers_refused.get_or_create(&ByReason { reason }));
+        }
         metrics
     }
 }
 
 impl Metrics {
-    /// Everything in Prometheus' text format.
+    /// What is counted, in Prometheus' text format.
     pub fn text(&self) -> String {
+        self.exposed(&Levels::default(), Exposition::Text)
+    }
+
+    /// Everything, with what was looked up for it.
+    pub fn exposed(&self, levels: &Levels, exposition: Exposition) -> String {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String grows");
-        text
+        let written = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &levels.registry()))
+            .and_then(|()| encode_eof(&mut text));
+        written.expect("a String grows");
+        match exposition {
+            Exposition::OpenMetrics => text,
+            Exposition::Text => exposition::in_text_format(&text),
+        }
+    }
+
+    /// Shows what may be counted of a venue at 0, from its start.
+    pub fn show(&self, venue: Venue) {
+        for reason in RECONNECT_REASONS {
+            drop(self.reconnects.get_or_create(&ByVenueReason { venue: VenueLabel(venue), reason }));
+        }
+        for state in FeedState::ALL {
+            let labels = ByState { venue: VenueLabel(venue), state: state.name() };
+            drop(self.feed_state.get_or_create(&labels));
+        }
+        for reason in IGNORED {
+            drop(self.ticks_ignored.get_or_create(&ByVenueReason { venue: VenueLabel(venue), reason }));
+        }
+        drop(self.record_refused.get_or_create(&venue.into()));
+        drop(self.connection_age.get_or_create(&venue.into()));
+    }
+
+    /// Counts a request of a route that was answered after so long.
+    pub fn answered(&self, route: &'static str, status: StatusCode, after: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        let status = STATUSES[class.min(STATUSES.len() - 1)];
+        self.requests.get_or_create(&ByRequest { route, status }).inc();
+        self.request_time.observe(after.as_secs_f64());
     }
 
     fn register(&mut self) {
@@ -256,6 +262,13 @@ impl Metrics {
         r.register("record_refused", refused, self.record_refused.clone());
         let lag = "Receive time minus the venue's time";
         r.register_with_unit("feed_lag", lag, Unit::Seconds, self.feed_lag.clone());
+        let late = "Trades that came when their bar was over and are not in it, by interval";
+        r.register("candle_trades_late", late, self.candle_trades_late.clone());
+        let corrections =
+            "Trades cancelled or corrected: every bar made anew, a bar only marked, trade not found";
+        r.register("candle_corrections", corrections, self.candle_corrections.clone());
+        let lost = "Times a stream was not told of bars because they are no longer kept";
+        r.register("candles_lost", lost, self.candles_lost.clone());
         r.register("streams_open", "Streams open now", self.streams_open.clone());
         r.register("streams_opened", "Streams opened", self.streams_opened.clone());
         r.register("streams_closed", "Streams closed, by reason", self.streams_closed.clone());
@@ -270,8 +283,15 @@ impl Metrics {
         let open = "Connections of clients open now, streams among them";
         r.register("connections_open", open, self.connections_open.clone());
         r.register("accept_errors", "Connections that could not be accepted", self.accept_errors.clone());
+        let refused = "Connections of trusted proxies closed for want of a good PROXY header, by reason";
+        r.register("proxy_headers_refused", refused, self.proxy_headers_refused.clone());
+        let requests = "Requests answered, by route and class of status; streams that were opened among them";
+        r.register("requests", requests, self.requests.clone());
+        let time = "From a request's head read to its answer's made";
+        r.register_with_unit("request", time, Unit::Seconds, self.request_time.clone());
         self.register_bus(registry.sub_registry_with_prefix("tickcast_bus"));
         registry.register_collector(Box::new(process::Usage));
+        registry.register_collector(Box::new(telemetry::Losses));
         self.registry = registry;
     }
 

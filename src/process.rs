@@ -29,6 +29,11 @@ impl Collector for Usage {
             let about = "User and system CPU time spent in seconds";
             cpu.encode(encoder.encode_descriptor("process_cpu_seconds", about, None, cpu.metric_type())?)?;
         }
+        if let Some(seconds) = started_at() {
+            let gauge = ConstGauge::new(seconds);
+            let (name, about) = ("process_start_time_seconds", "Start of the process since 1970 in seconds");
+            gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)?;
+        }
         let mut gauge = |name: &str, about: &str, value: Option<i64>| -> Result<(), std::fmt::Error> {
             let Some(value) = value else { return Ok(()) };
             let gauge = ConstGauge::new(value);
@@ -84,11 +89,22 @@ fn raise_descriptors() -> Option<u64> {
 }
 
 fn cpu_seconds() -> Option<f64> {
+    // utime and stime.
+    Some((in_stat(14)? + in_stat(15)?) / TICKS_PER_SECOND)
+}
+
+/// Since 1970. The kernel counts from its own start, whose second it tells.
+fn started_at() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse::<f64>().ok()?;
+    Some(boot + in_stat(22)? / TICKS_PER_SECOND)
+}
+
+/// A field of `/proc/self/stat` by its number in proc(5), from 4.
+fn in_stat(number: usize) -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The command name may hold blanks; it ends at the last parenthesis. utime and stime are fields 14 and 15.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let (user, system) = (fields.next()?.parse::<f64>().ok()?, fields.next()?.parse::<f64>().ok()?);
-    Some((user + system) / TICKS_PER_SECOND)
+    // The command name, which is field 2, may hold blanks; it ends at the last parenthesis.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 /// What the process has resident; `None` where the system does not tell.

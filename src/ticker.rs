@@ -4,6 +4,7 @@
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
 use tickcast_feeds::{Price, Size, Top, UnixNanos, Venue};
+use utoipa::ToSchema;
 
 /// The consolidated state of one symbol.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +62,8 @@ pub struct SourceView {
 }
 
 /// A source's part in the price.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = SourcePart, rename_all = "snake_case")]
 pub enum Part {
     /// It makes the price, alone or with others.
     Used,
@@ -95,7 +97,8 @@ impl Part {
 }
 
 /// Whether a price can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Status {
     /// It is what the instrument asks for.
     Live,
@@ -110,6 +113,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Live, Self::Degraded, Self::Stale, Self::Closed, Self::Halted];
+
     /// The word used in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -123,7 +129,8 @@ impl Status {
 }
 
 /// Where a market is in its day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Session {
     /// Extended trading before the open.
     Pre,

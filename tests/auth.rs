@@ -100,6 +100,7 @@ async fn without_a_credential_prices_are_a_401_for_everybody_and_health_and_the_
         for path in [
             "/prices?symbols=BTC",
             "/prices/snapshot?symbols=BTC",
+            "/candles?symbol=BTC",
             "/symbols",
             "/feeds",
             "/metrics",
@@ -187,6 +188,10 @@ async fn a_plan_decides_on_symbols_throttle_and_streams_and_hello_says_so() {
         refused(&answer, 403, "not-entitled");
         assert_eq!(answer.json()["value"], "AAPL");
     }
+    let bars = get(&node, "/candles?symbol=aapl", &free).await;
+    refused(&bars, 403, "not-entitled");
+    assert_eq!((&bars.json()["parameter"], &bars.json()["value"]), (&json!("symbol"), &json!("aapl")));
+    assert_eq!(get(&node, "/candles?symbol=BTC", &free).await.head.status(), 200);
     refused(&get(&node, "/prices?symbols=AAPL,NOPE", &free).await, 404, "unknown-symbol");
     refused(&get(&node, "/prices?symbols=BTC,ETH,XBT,AAPL", &free).await, 400, "too-many-symbols");
     let all = get(&node, "/prices/snapshot?symbols=*", &free).await.json();
@@ -502,4 +507,75 @@ async fn p74_a_node_without_memory_left_refuses_new_streams_and_serves_the_rest(
     assert!(told.body.contains("\"code\":\"overloaded\""), "{told:?}");
     assert_eq!(get(&node, "/prices/snapshot?symbols=BTC", "").await.head.status(), 200);
     assert_eq!(ballast.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 32 << 20);
+}
+
+#[tokio::test]
+async fn who_guesses_keys_is_told_to_wait_and_his_neighbours_go_on() {
+    let (node, _file) = keyed("guesses", "query = true\n[limits]\nbad_credentials_per_minute = 3").await;
+    let key = |id: &str| format!("x-api-key: tick_{id}\r\n");
+    let _mine = stream(&node, "symbols=BTC", &key("gold")).await;
+    for guess in 0..3 {
+        let answer = get(&node, "/prices?symbols=BTC", &key(&format!("guess{guess}"))).await;
+        refused(&answer, 401, "bad-credential");
+    }
+    // By whatever door; and a key of another's is not told from a guess.
+    for (path, headers) in [
+        ("/prices?symbols=BTC", key("guess")),
+        ("/prices?symbols=BTC", key("free")),
+        ("/prices?symbols=BTC&errors=status", format!("{EVENT_SOURCE}{}", key("free"))),
+        ("/prices/snapshot?symbols=BTC", "authorization: Bearer tick_ops\r\n".to_owned()),
+        ("/metrics", key("ops")),
+        ("/symbols", key("guess")),
+    ] {
+        let answer = get(&node, path, &headers).await;
+        refused(&answer, 429, "too-many-bad-credentials");
+        let wait: u64 = answer.head.get("retry-after").unwrap().parse().unwrap();
+        assert!((19..=30).contains(&wait), "one comes back every 20 s, jittered: {wait}");
+        assert_eq!(answer.head.get("ratelimit-policy"), Some("\"credentials\";q=3;w=60"));
+    }
+    refused(&node.connect().await.post("/tickets", &key("free"), "").await, 429, "too-many-bad-credentials");
+    let body = "{\"symbols\":[\"BTC\"]}";
+    let answer = node.connect().await.post("/prices", &format!("{EVENT_SOURCE}{}", key("free")), body).await;
+    refused(&answer, 429, "too-many-bad-credentials");
+    // An EventSource would be dead for good.
+    let answer = get(&node, "/prices?symbols=BTC&api_key=tick_free", EVENT_SOURCE).await;
+    assert_eq!(
+        (answer.head.status(), answer.head.get("content-type")),
+        (200, Some("text/event-stream; charset=utf-8"))
+    );
+    let fault = answer.body.split_once("event: fault\ndata: ").unwrap().1;
+    let fault: Value = serde_json::from_str(fault.trim_end()).unwrap();
+    let retry = fault["retry_ms"].as_u64().unwrap();
+    assert_eq!(
+        fault,
+        json!({ "code": "too_many_bad_credentials", "retry_ms": retry, "limit": 3, "scope": "client" })
+    );
+    assert!(answer.body.starts_with(&format!("retry: {retry}\n")), "{}", answer.body);
+    // Who was here before goes on, and has his streams.
+    stream(&node, "symbols=BTC", &key("gold")).await;
+    let limited = tickcast::metrics::ByLimit { limit: "too_many_bad_credentials" };
+    let denied = |reason| tickcast::metrics::ByReason { reason };
+    assert_eq!(node.metrics.limited.get_or_create(&limited).get(), 9);
+    let counted = |reason| node.metrics.denied.get_or_create(&denied(reason)).get();
+    assert_eq!((counted("unknown"), counted("too_often")), (3, 9));
+}
+
+#[tokio::test]
+async fn who_forges_tokens_is_told_to_wait_and_a_good_one_always_passes() {
+    let (node, _secret) = tokened("issuer = \"me\"\n[limits]\nbad_credentials_per_minute = 3").await;
+    let shown = |token: &str| format!("authorization: Bearer {token}\r\n");
+    let good = token(&json!({ "sub": "ann", "iss": "me" }), 600);
+    let forged = |number: usize| format!("{}{number}", &good[..good.len() - 5]);
+    for number in 10_000..10_003 {
+        refused(&get(&node, "/symbols", &shown(&forged(number))).await, 401, "bad-credential");
+    }
+    refused(&get(&node, "/symbols", &shown(&forged(10_003))).await, 429, "too-many-bad-credentials");
+    assert_eq!(
+        get(&node, "/symbols", &shown(&good)).await.head.status(),
+        200,
+        "from there for the first time"
+    );
+    // Who has a token of theirs that is not for us has not guessed.
+    let other = token(&json!({ "sub": "ann", "iss": "you" }), 600);
+    refused(&get(&node, "/symbols", &shown(&other)).await, 401, "bad-credential");
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tickcast::config::{
-    self, Auth, AuthMode, Class, Config, Http, Limits, Mistakes, Place, PriceRule, Sim, StaleAfter, Stream,
+    self, Auth, AuthMode, Candles, Class, Config, Http, Limits, Mistakes, Place, PriceRule, Sim, StaleAfter,
+    Stream,
 };
 use tickcast_feeds::Venue;
 
@@ -84,6 +85,7 @@ fn the_built_in_demo_is_the_file_and_needs_no_network() {
 fn the_documented_file_shows_every_key_at_its_default() {
     let config = load(&file("tickcast.toml")).expect("it loads");
     assert_eq!(config.stream, Stream::default());
+    assert_eq!(config.candles, Candles::default());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.http, Http::default());
     assert_eq!((config.auth, config.plans), (Auth::default(), Vec::new()));
@@ -119,6 +121,7 @@ fn the_documented_file_loads_with_all_that_is_commented_out_switched_on() {
     assert!(Venue::ALL.iter().all(|venue| config.feeds.is_on(*venue)));
     assert_eq!(config.record.map(|record| (record.bytes_max, record.files_max)), Some((256 << 20, 16)));
     assert_eq!(config.limits.messages_per_second, Some(500));
+    assert_eq!(config.limits.bytes_per_second, Some(100_000));
     assert_eq!(config.limits.memory_max, Some(8 << 30));
     assert_eq!((config.auth.mode, config.plans.len()), (AuthMode::None, 1));
     assert_eq!(config.feeds.sim.and_then(|sim| sim.silence_max), Some(Duration::from_secs(10)));

@@ -5,6 +5,8 @@
 
 #[path = "browser/access.rs"]
 mod access;
+#[path = "browser/barriers.rs"]
+mod barriers;
 #[path = "browser/service.rs"]
 mod service;
 #[path = "browser/webdriver.rs"]
@@ -182,6 +184,104 @@ fn with_the_keyboard_alone_a_symbol_is_found_added_chosen_read_and_removed() {
     let said = run(&browser, "return document.querySelector('#chart').getAttribute('aria-valuetext');");
     assert!(text(&said).contains(':'), "a time and a price: {said}");
     browser.press(ESCAPE);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn m112_the_charts_line_and_the_sparklines_begin_before_the_page_did() {
+    let Some(browser) = Browser::start() else { return };
+    let service = demo();
+    browser.open(&service.url("/?symbols=ETH"));
+    run(
+        &browser,
+        "const bars = async () => (await (await fetch('/candles?symbol=BTC&interval=1s')).json()).candles;
+         while ((await bars()).filter(bar => bar.final).length < 3) await new Promise(then => setTimeout(then, 100));",
+    );
+    browser.open(&service.url("/?symbols=BTC,ETH&chart=BTC"));
+    let seen = run(
+        &browser,
+        "await until(() => priced('BTC') && priced('ETH') && state() === 'live');
+         const { rows: listed } = await import('/dashboard/table.js');
+         const history = symbol => listed.get(symbol).history.bars;
+         await until(() => history('BTC').filter(bar => bar.past).length >= 3);
+         const { candles } = await (await fetch('/candles?symbol=BTC&interval=1s')).json();
+         const past = history('BTC').filter(bar => bar.past && bar.at % 60000 !== 59000), closes = candles.map(candle => candle.close);
+         return { early: past[0].at < performance.timeOrigin, known: past.every(bar => closes.includes(bar.text)),
+             rises: history('BTC').every((bar, i, all) => i === 0 || all[i - 1].at <= bar.at), own: history('BTC').at(-1).past === undefined,
+             asked: performance.getEntriesByType('resource').map(e => e.name.split('/').pop()).filter(name => name.includes('limit=')).sort() };",
+    );
+    for what in ["early", "known", "rises", "own"] {
+        assert_eq!(seen[what], true, "{what}: {seen}");
+    }
+    // One symbol is looked at closely; of the others a sparkline shows.
+    let expected = [
+        "candles?symbol=BTC&interval=1m&limit=16",
+        "candles?symbol=BTC&interval=1s&limit=300",
+        "candles?symbol=ETH&interval=1m&limit=6",
+    ];
+    assert_eq!(
+        texts(&seen["asked"]).into_iter().filter(|name| name.contains("candles?")).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn candles_are_chosen_by_hand_or_by_the_address_and_read_bar_by_bar() {
+    let Some(browser) = Browser::start() else { return };
+    let service = demo();
+    browser.open(&service.url("/?symbols=BTC,AAPL&interval=1m"));
+    let first = run(
+        &browser,
+        "await until(() => document.querySelector('#chart').getAttribute('aria-valuetext')?.includes(' open '));
+         const { candles } = await (await fetch('/candles?symbol=BTC&interval=1m')).json();
+         document.querySelector('#chart').focus();
+         return { checked: document.querySelector('[name=span]:checked').value, open: candles.map(candle => candle.open), note: text('#chart-note') };",
+    );
+    assert_eq!(
+        (text(&first["checked"]), text(&first["note"])),
+        ("1m", "Bars begin at full times in UTC"),
+        "{first}"
+    );
+    // The first bar there is, and what it says is what the service says.
+    browser.press("\u{E011}");
+    let said = run(
+        &browser,
+        "await until(() => text('#chart-note').includes(' open '));
+         const chart = document.querySelector('#chart');
+         return [chart.getAttribute('aria-valuetext'), text('#chart-note')];",
+    );
+    let [said, note] = [0, 1].map(|index| text(&said[index]).to_owned());
+    assert_eq!(said, note);
+    assert!(said.contains(&format!("open {},", text(&first["open"][0]))), "{said}: {first}");
+    assert!(said.contains("trades may be missing"), "the server began in the middle of it: {said}");
+    // What is open moves on, without a hand and without another stream.
+    let moved = run(
+        &browser,
+        "const { candles } = await (await fetch('/candles?symbol=BTC&interval=1m')).json(), closes = () => text('#chart-note').match(/close ([0-9.]+)/)[1];
+         document.querySelector('#chart').dispatchEvent(new KeyboardEvent('keydown', { key: 'End' }));
+         await until(() => text('#chart-note').includes('still open'));
+         const before = closes();
+         await until(() => closes() !== before);
+         return { hellos: [...document.querySelectorAll('#log .tag-hello')].length };",
+    );
+    assert_eq!(moved, json!({ "hellos": 1 }));
+    browser.press(ESCAPE);
+    // By the keyboard to the next interval, and back to the line.
+    run(&browser, "document.querySelector('[name=span]:checked').focus();");
+    browser.press(RIGHT);
+    let address = run(
+        &browser,
+        "await until(() => document.querySelector('[name=span]:checked').value === '5m' && text('#chart-note').startsWith('Bars begin')); return location.search;",
+    );
+    assert_eq!(text(&address), "?symbols=BTC,AAPL&interval=5m");
+    let line = run(
+        &browser,
+        "document.querySelector('[name=span][value=\"15\"]').click();
+         await until(() => /^[0-9:]+  [0-9.]+$/.test(document.querySelector('#chart').getAttribute('aria-valuetext') ?? ''));
+         return { address: location.search, note: text('#chart-note') };",
+    );
+    assert_eq!(line, json!({ "address": "?symbols=BTC,AAPL", "note": "" }));
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

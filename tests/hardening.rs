@@ -152,7 +152,7 @@ async fn p55_without_descriptors_connections_are_turned_away_and_streams_go_on()
 }
 
 #[tokio::test]
-async fn p57_after_a_thousand_opens_and_abrupt_ends_nothing_is_left() {
+async fn p57_p59_p79_after_a_thousand_opens_and_abrupt_ends_nothing_is_left() {
     let process = Process::start(1024).await;
     process.stream().await.message().await;
     // The one connection is that of the question.
@@ -192,6 +192,18 @@ async fn p57_after_a_thousand_opens_and_abrupt_ends_nothing_is_left() {
     let closed = sample("tickcast_streams_closed_total{reason=\"client\"}");
     assert_eq!(sample("tickcast_streams_opened_total"), closed);
     assert!(closed >= 400, "{closed}");
+}
+
+#[tokio::test]
+async fn p80_streams_that_come_and_go_are_counted_and_not_logged() {
+    let process = Process::start(1024).await;
+    for _ in 0..50 {
+        process.stream().await.message().await;
+    }
+    let metrics = process.until(&[("tickcast_streams_open", 0)]).await;
+    assert_eq!(metrics.metric("tickcast_streams_closed_total{reason=\"client\"}"), Some(50));
+    let log = process.log().await;
+    assert!(log.lines().count() < 10, "{log}");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn p22_over_the_streams_of_a_client_an_event_source_is_told_in_the_stream_
 }
 
 #[tokio::test]
-async fn over_the_opens_of_a_minute_a_client_waits_for_its_turn() {
+async fn p73_over_the_opens_of_a_minute_a_client_waits_for_its_turn() {
     let node = Node::start("[limits]\nopens_per_minute = 3").await;
     for _ in 0..3 {
         node.stream("symbols=BTC").await;
@@ -155,7 +155,7 @@ async fn p55_a_client_that_leaves_gives_its_place_back_at_once_though_nothing_is
 }
 
 #[tokio::test]
-async fn over_its_messages_a_second_a_stream_is_slowed_told_once_and_ends_with_the_newest() {
+async fn p52_p61_over_its_messages_a_second_a_stream_is_slowed_told_once_and_ends_with_the_newest() {
     let mut node = Node::start("[limits]\nmessages_per_second = 20").await;
     let mut stream = node.stream("symbols=BTC&throttle=0&fields=price").await;
     stream.message().await;
@@ -179,4 +179,35 @@ async fn over_its_messages_a_second_a_stream_is_slowed_told_once_and_ends_with_t
     }
     assert_eq!(notices, 1);
     assert!(messages < 60, "{messages}");
+}
+
+#[tokio::test]
+async fn over_its_bytes_a_second_a_stream_is_slowed_told_once_and_ends_with_the_newest() {
+    let mut node = Node::start("[limits]\nbytes_per_second = 1000").await;
+    let mut stream = node.stream("symbols=BTC&throttle=0&fields=price").await;
+    assert_eq!(stream.hello()["limits"]["bytes_per_second"], 1000);
+    stream.message().await;
+    let start = tokio::time::Instant::now();
+    let (mut notices, mut bytes) = (0, 0);
+    for price in 1.. {
+        node.trade("BTC-USD", &format!("{price}"));
+        let mut block = stream.block().await;
+        if block.starts_with("event: notice\n") {
+            let data = "{\"code\":\"bytes_per_second\",\"limit\":1000,\"scope\":\"client\"}";
+            assert_eq!(block, format!("event: notice\ndata: {data}\n\n"));
+            notices += 1;
+            block = stream.block().await;
+        }
+        bytes += block.len();
+        if bytes > 2_500 {
+            break;
+        }
+    }
+    // A second's worth at once, then as many as time has passed; the last one is paid for by the next.
+    assert!(start.elapsed() >= std::time::Duration::from_millis(1_300), "{:?}", start.elapsed());
+    for price in ["7000", "7001", "7002"] {
+        node.trade("BTC-USD", price);
+    }
+    while stream.said().await != "BTC=7002" {}
+    assert_eq!(notices, 1);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use support::Node;
 
 #[tokio::test]
-async fn a_stream_begins_at_once_with_the_head_retry_and_hello_before_any_tick() {
+async fn p02_p08_p09_a_stream_begins_at_once_with_the_head_retry_and_hello_before_any_tick() {
     let node = Node::start("").await;
     let stream = node.stream("symbols=xbt,AAPL,BTX&throttle=250&fields=price,status").await;
     assert_eq!(
@@ -36,7 +36,8 @@ async fn a_stream_begins_at_once_with_the_head_retry_and_hello_before_any_tick()
         "mode": "latest",
         "heartbeat_ms": 15_000,
         "resumed": false,
-        "limits": {"streams_per_client": 100, "opens_per_minute": 600, "messages_per_second": null, "symbols_max": 1000},
+        "limits": {"streams_per_client": 100, "opens_per_minute": 600, "messages_per_second": null,
+            "bytes_per_second": null, "symbols_max": 1000},
         "server": concat!("tickcast ", env!("CARGO_PKG_VERSION")),
         "time": null,
     });
@@ -44,7 +45,7 @@ async fn a_stream_begins_at_once_with_the_head_retry_and_hello_before_any_tick()
 }
 
 #[tokio::test]
-async fn the_snapshot_follows_hello_then_each_change_as_one_block() {
+async fn p43_the_snapshot_follows_hello_then_each_change_as_one_block() {
     let mut node = Node::start("").await;
     node.trade("BTC-USD", "67012.30");
     let mut stream =
@@ -155,7 +156,7 @@ async fn a_heartbeat_cannot_be_made_a_busy_loop() {
 }
 
 #[tokio::test]
-async fn p39_a_resume_by_header_wins_over_the_query_and_sends_only_what_changed_since() {
+async fn p39_p44_a_resume_by_header_wins_over_the_query_and_sends_only_what_changed_since() {
     let mut node = Node::start("").await;
     node.trade("BTC-USD", "100");
     node.trade("ETH-USD", "5");
@@ -187,7 +188,7 @@ async fn p38_a_cursor_that_is_no_good_brings_the_whole_snapshot_and_never_an_err
 }
 
 #[tokio::test]
-async fn a_probe_opens_no_stream() {
+async fn p57_a_probe_opens_no_stream() {
     let node = Node::start("").await;
     let mut client = node.connect().await;
     let answer = client.request("HEAD", "/prices?symbols=BTC", "").await;
@@ -336,11 +337,7 @@ async fn metrics_have_the_names_of_the_contract() {
         stream.message().await;
     }
     let metrics = node.get("/metrics").await;
-    assert_eq!(
-        metrics.head.get("content-type"),
-        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    );
-    assert!(metrics.body.ends_with("# EOF\n"));
+    assert_eq!(metrics.head.get("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for sample in [
         "tickcast_frames_total{venue=\"sim\"}",
         "tickcast_ticks_total{venue=\"sim\",kind=\"trade\"} 3",
@@ -405,7 +402,7 @@ async fn one_connection_serves_any_number_of_requests() {
 }
 
 #[tokio::test]
-async fn a_thousand_changes_reach_a_slow_reader_as_few_and_end_with_the_newest() {
+async fn p50_p52_p53_a_thousand_changes_reach_a_slow_reader_as_few_and_end_with_the_newest() {
     let mut node = Node::start("").await;
     let mut stream = node.stream("symbols=BTC&throttle=20ms&fields=price").await;
     stream.message().await;
@@ -420,4 +417,36 @@ async fn a_thousand_changes_reach_a_slow_reader_as_few_and_end_with_the_newest()
         count += 1;
     }
     assert!(count < 100, "{count}");
+}
+
+#[tokio::test]
+async fn p03_p05_p07_nothing_is_compressed_and_nothing_on_the_way_may_do_so() {
+    let mut node = Node::start("").await;
+    for headers in ["accept-encoding: gzip, br, zstd\r\n", "accept-encoding: gzip;q=1.0, identity;q=0\r\n"] {
+        let mut stream = node.connect().await.stream("symbols=BTC&throttle=0", headers).await;
+        assert_eq!(stream.head.get("content-encoding"), None);
+        assert_eq!(stream.head.get("cache-control"), Some("no-store, no-transform"));
+        stream.message().await;
+        node.trade("BTC-USD", "1");
+        assert_eq!(stream.message().await.text("price"), "1", "at once, and in the clear");
+        node.trade("BTC-USD", "2");
+        stream.message().await;
+    }
+}
+
+#[tokio::test]
+async fn p47_each_stream_has_a_cursor_of_its_own() {
+    let mut node = Node::start("").await;
+    node.trade("BTC-USD", "1");
+    let query = "symbols=BTC&throttle=0&fields=price";
+    let mut ahead = node.stream(query).await;
+    assert_eq!(ahead.message().await.text("price"), "1");
+    node.trade("BTC-USD", "2");
+    assert_eq!(ahead.message().await.text("price"), "2");
+    // Another one that is behind gets what it lacks, and the first nothing again.
+    let mut behind = node.connect().await.stream(query, "last-event-id: 7f3a.1\r\n").await;
+    assert_eq!(behind.message().await.text("price"), "2");
+    node.trade("BTC-USD", "3");
+    assert_eq!(ahead.message().await.text("price"), "3");
+    assert_eq!(behind.message().await.text("price"), "3");
 }

@@ -32,12 +32,27 @@ async fn an_unknown_parameter_is_named_with_those_there_are_and_the_one_meant() 
     assert_eq!((&document["parameter"], &document["value"]), (&json!("throtle"), &json!("250")));
     assert_eq!(document["suggestions"], json!(["throttle"]));
     let expected = document["expected"].as_str().unwrap();
-    for name in
-        ["symbols", "throttle", "min_change", "fields", "mode", "heartbeat", "errors", "last_event_id"]
-    {
+    for name in [
+        "symbols",
+        "throttle",
+        "min_change",
+        "fields",
+        "mode",
+        "candles",
+        "heartbeat",
+        "errors",
+        "last_event_id",
+    ] {
         assert!(expected.contains(name), "{expected}");
     }
-    for route in ["/prices/snapshot?symbols=BTC&", "/symbols?", "/feeds?", "/metrics?", "/health/ready?"] {
+    for route in [
+        "/prices/snapshot?symbols=BTC&",
+        "/candles?symbol=BTC&",
+        "/symbols?",
+        "/feeds?",
+        "/metrics?",
+        "/health/ready?",
+    ] {
         problem(&node.get(&format!("{route}nonsense=1")).await, 400, "unknown-parameter");
     }
 }
@@ -102,7 +117,7 @@ async fn no_symbols_are_a_400_and_only_unknown_ones_a_404_with_near_misses() {
 }
 
 #[tokio::test]
-async fn permanent_refusals_have_real_statuses_for_an_event_source_too() {
+async fn p23_p25_permanent_refusals_have_real_statuses_for_an_event_source_too() {
     let node = Node::start("").await;
     let mut client = node.connect().await;
     let accept = "accept: text/event-stream\r\n";

@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use support::{Node, soon};
+use support::{Node, Scratch, soon};
+use tickcast::metrics::ByReason;
 use tokio::sync::mpsc;
 
 use programs::Running;
@@ -153,12 +154,29 @@ impl Proxy {
         Self::start(&recipe, &mut command).await
     }
 
-    async fn haproxy(program: &Path, upstream: SocketAddr) -> Self {
+    /// `more` stands behind the server's address.
+    async fn haproxy(program: &Path, upstream: SocketAddr, more: &str) -> Self {
         let certificate = "/etc/haproxy/prices.pem";
         let recipe = Recipe::load("haproxy.cfg", "bind :80\n", upstream);
-        let recipe = recipe.with_tls(&["bind :443 "], ":443", certificate, certificate);
+        let mut recipe = recipe.with_tls(&["bind :443 "], ":443", certificate, certificate);
+        recipe.text = recipe.text.replace(&upstream.to_string(), &format!("{upstream} {more}"));
+        Self::start_haproxy(program, &recipe).await
+    }
+
+    /// Passes connections on as they are, as one does whose TLS is tickcast's.
+    async fn haproxy_of_connections(program: &Path, upstream: SocketAddr, more: &str) -> Self {
+        let listen = free_port();
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("haproxy-tcp-{}", listen.port()));
+        fs::create_dir_all(&dir).unwrap();
+        let timeouts = "timeout connect 5s\n timeout client 60s\n timeout server 60s\n timeout check 1s";
+        let server = format!("server tickcast {upstream} {more} check inter 50ms");
+        let text = format!("listen prices\n mode tcp\n {timeouts}\n bind {listen}\n {server}\n");
+        Self::start_haproxy(program, &Recipe { text, listen, tls: None, dir }).await
+    }
+
+    async fn start_haproxy(program: &Path, recipe: &Recipe) -> Self {
         let file = recipe.write("haproxy.cfg", &recipe.text);
-        Self::start(&recipe, Command::new(program).arg("-db").arg("-f").arg(file)).await
+        Self::start(recipe, Command::new(program).arg("-db").arg("-f").arg(file)).await
     }
 
     async fn caddy(program: &Path, upstream: SocketAddr) -> Self {
@@ -370,8 +388,12 @@ async fn check(name: &str, proxy: Proxy, mut node: Node, encoding: Option<&str>)
 }
 
 async fn node() -> Node {
+    node_with("").await
+}
+
+async fn node_with(more: &str) -> Node {
     let http = "[http]\ntrusted_proxies = [\"127.0.0.1\"]\ndrain_window = \"300ms\"";
-    Node::start(&format!("[limits]\nstreams_per_client = 1\n{http}")).await
+    Node::start(&format!("[limits]\nstreams_per_client = 1\n{http}\n{more}")).await
 }
 
 /// The program of that name, where it and curl are to be had.
@@ -391,7 +413,44 @@ async fn p01_p15_nginx_passes_each_event_at_once_also_compressed() {
 async fn p14_haproxy_passes_each_event_at_once() {
     let Some(program) = program("haproxy") else { return };
     let node = node().await;
-    check("haproxy", Proxy::haproxy(&program, node.address).await, node, None).await;
+    check("haproxy", Proxy::haproxy(&program, node.address, "").await, node, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p68_haproxy_says_who_asks_by_the_proxy_protocol() {
+    let Some(program) = program("haproxy") else { return };
+    for send in ["send-proxy", "send-proxy-v2"] {
+        let node = node_with("forwarded = \"proxy-protocol\"").await;
+        check(send, Proxy::haproxy(&program, node.address, send).await, node, None).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p68_haproxy_says_who_asks_ahead_of_connections_that_it_cannot_read() {
+    let Some(program) = program("haproxy") else { return };
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let [cert, key] = [("cert", made.cert.pem()), ("key", made.signing_key.serialize_pem())]
+        .map(|(name, text)| Scratch::new(&format!("proxies-{name}.pem"), &text));
+    for send in ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn"] {
+        let tls = format!("tls_cert = {:?}\ntls_key = {:?}", cert.0, key.0);
+        let mut node = node_with(&format!("forwarded = \"proxy-protocol\"\n{tls}")).await;
+        let proxy = Proxy::haproxy_of_connections(&program, node.address, send).await;
+        let origin = format!("https://{}", proxy.listen);
+        let ask = async |from: &str| Curl::ask(&origin, from, EVENT_SOURCE, "symbols=BTC&throttle=0").await;
+        let (mut first, mut other) = (ask("127.0.0.2").await, ask("127.0.0.3").await);
+        for curl in [&mut first, &mut other] {
+            assert!(curl.head[0].starts_with("http/2 200"), "{:?}", curl.head);
+            curl.expect("hello").await;
+            curl.expect("message").await;
+        }
+        assert_eq!(ask("127.0.0.2").await.expect("fault").await.1["code"], "too_many_streams");
+        let delays = delays(&mut node, &mut first, |price| price.to_string()).await;
+        println!("{send:<20} | connections | {EVENTS} events: {}", told(&delays));
+        // Its checks of health, some by now, are no mistakes.
+        let refused = |reason| node.metrics.proxy_headers_refused.get_or_create(&ByReason { reason }).get();
+        let refused = ["missing", "malformed", "too_long", "slow", "ended"].map(refused);
+        assert_eq!(refused, [0; 5]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

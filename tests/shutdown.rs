@@ -23,7 +23,7 @@ const ALL_FIELDS: &str = "fields=symbol,price,bid,ask,bid_size,ask_size,spread,m
                           event_us,recv_us,sent_us,version";
 
 #[tokio::test]
-async fn p62_a_stop_says_good_bye_to_every_stream_and_ends_it_cleanly_within_the_window() {
+async fn p26_p29_p62_a_stop_says_good_bye_to_every_stream_and_ends_it_cleanly_within_the_window() {
     let mut app = App::start(config("[http]\ndrain_window = \"300ms\"\ndrain_max = \"20s\""), Drive::Feeds);
     let mut streams = Vec::new();
     for _ in 0..10 {

@@ -65,6 +65,11 @@ impl Certificate {
         address: SocketAddr,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.try_over(TcpStream::connect(address).await?, protocols).await
+    }
+
+    /// The same on a connection that is open.
+    async fn try_over(&self, socket: TcpStream, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -72,7 +77,6 @@ impl Certificate {
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
         soon("a handshake", TlsConnector::from(Arc::new(config)).connect(name, socket)).await
@@ -85,6 +89,10 @@ impl Certificate {
     /// An HTTP/2 connection whose streams each have so much window.
     async fn http2(&self, address: SocketAddr, window: u32) -> Http2 {
         let socket = self.connect(address, &["h2", "http/1.1"]).await;
+        self.http2_over(socket, window).await
+    }
+
+    async fn http2_over(&self, socket: TlsStream<TcpStream>, window: u32) -> Http2 {
         assert_eq!(socket.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let mut builder = h2::client::Builder::new();
         // The connection's window is not what these tests are about.
@@ -234,7 +242,7 @@ async fn handshakes_that_hang_hold_up_nobody() {
 
 /// 200 streams on one connection, 50 of which the client gives no window once the first 4 KiB are used up.
 #[tokio::test]
-async fn p56_streams_without_window_hold_up_no_other_on_their_connection_and_are_cut() {
+async fn p19_p56_streams_without_window_hold_up_no_other_on_their_connection_and_are_cut() {
     const STALL_MAX: Duration = Duration::from_millis(1_500);
     let certificate = Certificate::new("stalled");
     let limits = "[stream]\nstall_max = \"1500ms\"\n[limits]\nstreams_per_client = 200\n";
@@ -446,4 +454,31 @@ async fn the_service_tells_where_it_is_and_what_is_wrong_with_a_certificate() {
         format!("[http] tls_key: could not read {}: it holds nothing of that kind as PEM\n", key.display());
     assert_eq!((failed.status.code(), String::from_utf8(failed.stderr).unwrap()), (Some(2), told));
     assert!(failed.stdout.is_empty(), "before any port is opened");
+}
+
+#[tokio::test]
+async fn p68_a_proxy_says_who_asks_ahead_of_the_handshake() {
+    let certificate = Certificate::new("ahead");
+    let http = certificate.http("forwarded = \"proxy-protocol\"\ntrusted_proxies = [\"127.0.0.1\"]");
+    let node = Node::start(&format!("[limits]\nstreams_per_client = 1\n{http}")).await;
+    let from = async |client: &str, protocols: &[&str]| {
+        let mut socket = TcpStream::connect(node.address).await.unwrap();
+        socket.write_all(format!("PROXY TCP4 {client} 10.0.0.1 4711 443\r\n").as_bytes()).await.unwrap();
+        certificate.try_over(socket, protocols).await.unwrap()
+    };
+    let mut first = certificate.http2_over(from("9.9.9.9", &["h2"]).await, 65_535).await;
+    let _stream = first.stream("symbols=BTC").await;
+    assert_eq!(first.get("/prices?symbols=BTC").await.status(), 429, "the same client");
+    let mut other = certificate.http2_over(from("9.9.9.8", &["h2"]).await, 65_535).await;
+    let _stream = other.stream("symbols=BTC").await;
+    for (client, status) in [("9.9.9.8", "HTTP/1.1 429 "), ("9.9.9.7", "HTTP/1.1 200 ")] {
+        let mut http1 = from(client, &["http/1.1"]).await;
+        http1.write_all(b"GET /prices?symbols=BTC HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut head = Vec::new();
+        while head.len() < status.len() {
+            assert!(soon("a head", http1.read_buf(&mut head)).await.unwrap() > 0, "ended");
+        }
+        assert!(head.starts_with(status.as_bytes()), "{client}: {:?}", String::from_utf8_lossy(&head));
+    }
+    assert!(certificate.try_connect(node.address, &["h2"]).await.is_err(), "a proxy that says nothing");
 }

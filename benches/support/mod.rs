@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tickcast::candles::Keeping;
 use tickcast::catalogue::{Catalogue, SymbolId};
 use tickcast::config::{self, Config};
 use tickcast::fanout::{Bells, Fanout, Mode, Wanted};
@@ -36,14 +37,20 @@ pub struct Service {
 
 impl Service {
     pub fn new(symbols: usize) -> Self {
+        Self::with(symbols, "")
+    }
+
+    /// The same, with more of a config.
+    pub fn with(symbols: usize, more: &str) -> Self {
         let text = format!(
-            "[feeds.sim]\ngenerate = {symbols}\n[limits]\nstreams_per_client = 100000\nopens_per_minute = 1000000\n"
+            "[feeds.sim]\ngenerate = {symbols}\n[limits]\nstreams_per_client = 100000\nopens_per_minute = 1000000\n{more}"
         );
         let config: Config = config::load(&text, "bench", std::iter::empty()).unwrap();
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
         let bells = Arc::new(Bells::default());
-        let latest = Latest::new(catalogue, &[(Venue::Sim, Duration::from_secs(3600))], Arc::clone(&bells));
+        let latest = Latest::new(catalogue, &[(Venue::Sim, Duration::from_secs(3600))], Arc::clone(&bells))
+            .with_candles(Keeping::new(config.candles.clone(), &metrics));
         let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(1));
         let closing = CancellationToken::new();
         let auth = Arc::new(Auth::new(&config));
@@ -71,6 +78,7 @@ impl Service {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 

@@ -99,6 +99,22 @@ pub fn session_at(time: UnixNanos) -> Session {
     Session { phase, since, until, trading_date: Date(today) }
 }
 
+/// The moments of regular trading on one day, and of what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TradingDay {
+    /// Regular trading begins.
+    pub open: UnixNanos,
+    /// Regular trading is over, extended trading begins.
+    pub close: UnixNanos,
+    /// Extended trading is over.
+    pub end: UnixNanos,
+}
+
+/// Returns the moments of a day; `None` where the market stays closed that day.
+pub fn trading_day(date: Date) -> Option<TradingDay> {
+    Day::of(date.0).map(|Day { open, close, end, .. }| TradingDay { open, close, end })
+}
+
 /// The moments of one day of trading.
 #[derive(Clone, Copy)]
 struct Day {

@@ -467,6 +467,7 @@ impl Edge {
         }
         for id in unwanted {
             interest.left(id);
+            self.around.latest.cut_one(id);
             self.lines.remove(id);
             self.followed.remove(&id);
         }

@@ -6,7 +6,9 @@ use humantime::format_duration;
 use tickcast_feeds::Venue;
 
 use crate::catalogue::Catalogue;
-use crate::config::{AuthMode, Bus, Class, Config, Instrument, Role, SignedBy, Sim, url_without_secrets};
+use crate::config::{
+    AuthMode, Bus, Class, Config, Forwarded, Instrument, Role, SignedBy, Sim, url_without_secrets,
+};
 use crate::ingest::plan;
 
 /// Columns after which a list goes on in the next line.
@@ -103,12 +105,20 @@ fn write_off(catalogue: &Catalogue, venue: Venue, out: &mut impl Write) -> io::R
 
 fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
     let (stream, limits) = (&config.stream, &config.limits);
-    let messages =
-        limits.messages_per_second.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
+    let most = |limit: Option<u32>| limit.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
     writeln!(
         out,
-        "a client: {} open streams, {} opened per minute, {messages} messages per second; {} streams in all",
-        limits.streams_per_client, limits.opens_per_minute, limits.streams_total,
+        "a client: {} open streams, {} opened per minute, {} messages and {} bytes per second",
+        limits.streams_per_client,
+        limits.opens_per_minute,
+        most(limits.messages_per_second),
+        most(limits.bytes_per_second),
+    )?;
+    writeln!(
+        out,
+        "all clients: {} streams, {} connections accepted per second",
+        limits.streams_total,
+        most(limits.accepts_per_second),
     )?;
     writeln!(
         out,
@@ -125,7 +135,17 @@ fn write_limits(config: &Config, out: &mut impl Write) -> io::Result<()> {
     }
     let tls = config.http.tls.as_ref();
     let secure = tls.map_or(String::new(), |tls| format!(" over TLS, certificate {}", tls.cert.display()));
-    writeln!(out, "listen: {}{secure}", config.http.listen)
+    writeln!(out, "listen: {}{secure}", config.http.listen)?;
+    if !config.http.trusted_proxies.is_empty() {
+        let networks: Vec<String> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
+        let by = match config.http.forwarded {
+            Forwarded::XForwardedFor => "X-Forwarded-For",
+            Forwarded::Standard => "Forwarded",
+            Forwarded::ProxyProtocol => "the PROXY protocol, with which each of their connections begins",
+        };
+        writeln!(out, "  believed about their clients: {}, by {by}", networks.join(", "))?;
+    }
+    Ok(())
 }
 
 fn write_auth(config: &Config, out: &mut impl Write) -> io::Result<()> {
@@ -148,6 +168,8 @@ fn write_auth(config: &Config, out: &mut impl Write) -> io::Result<()> {
     if auth.mode != AuthMode::None {
         let anonymous = auth.anonymous.as_deref().unwrap_or("refused");
         writeln!(out, "  without one: {anonymous}")?;
+        let bad = config.limits.bad_credentials_per_minute;
+        writeln!(out, "  bad ones: {bad} per minute from one address")?;
         for plan in &config.plans {
             let operator = if plan.operator { ", operator" } else { "" };
             let is_in = |one: &&Instrument| plan.symbols.iter().any(|p| p.matches(&one.symbol, one.class));
@@ -223,6 +245,9 @@ mod tests {
             sources = ["coinbase:BTC-USD", "kraken:BTC/USD"]
             [limits]
             messages_per_second = 50
+            [http]
+            trusted_proxies = ["10.0.0.0/8", "::1"]
+            forwarded = "proxy-protocol"
             "#,
         );
         assert!(plan.starts_with("31 symbols (1 crypto, 30 stock)\n"), "{plan}");
@@ -234,7 +259,9 @@ mod tests {
         assert!(plan.contains("\n  without it: BTC (BTC/USD)\n"), "{plan}");
         assert!(plan.contains("\nbinance: off\n"), "{plan}");
         assert!(plan.contains("\n  simulated: S000, S001, "), "{plan}");
-        assert!(plan.contains(" 50 messages per second"), "{plan}");
+        assert!(plan.contains(" 50 messages and any number of bytes per second\n"), "{plan}");
+        let believed = "\n  believed about their clients: 10.0.0.0/8, ::1/128, by the PROXY protocol";
+        assert!(plan.contains(believed), "{plan}");
         assert!(plan.lines().all(|line| line.len() <= COLUMNS_MAX + 20), "{plan}");
         assert!(plan.contains("\n  through http://proxy.example:3128\n"), "{plan}");
         assert!(

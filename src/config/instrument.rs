@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tickcast_feeds::Venue;
+use utoipa::ToSchema;
 
 use super::mistake::Place;
 use super::near;
@@ -19,7 +20,8 @@ const SOURCES_MAX: usize = 100;
 const TEXT_MAX: usize = 100;
 
 /// What a symbol is a name of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Class {
     /// Trades day and night; figures are over the last 24 hours.
     Crypto,

@@ -25,6 +25,8 @@ pub struct Plan {
     pub opens_per_minute: Option<u32>,
     /// Messages in a second, over all streams. Default: as in `[limits]`.
     pub messages_per_second: Option<u32>,
+    /// Bytes of messages in a second, over all streams. Default: as in `[limits]`.
+    pub bytes_per_second: Option<u32>,
     /// What a wish for a throttle is raised to. Default: as in `[stream]`.
     pub throttle_min: Option<Duration>,
     /// Symbols on one stream. Default: as in `[stream]`, which it cannot exceed.
@@ -105,6 +107,7 @@ impl Draft {
             streams_per_client: section.optional("streams_per_client", &limit),
             opens_per_minute: section.optional("opens_per_minute", &limit),
             messages_per_second: section.optional("messages_per_second", &limit),
+            bytes_per_second: section.optional("bytes_per_second", whole(super::BYTES_PER_SECOND)),
             throttle_min: section.optional("throttle_min", duration(Duration::ZERO..=super::HOUR)),
             symbols_max: section.optional("symbols_max", whole(1..=1_000_000)),
             operator: section.get("operator", false, boolean),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::BufMut;
 use tokio::time::Instant;
 
-use super::budget::Budget;
+use super::budget::{Budget, Counted, Owed};
+use super::candles::Bars;
 use super::choice::Choice;
 use super::encodings::Message;
 use super::known::{Found, Known, Messages};
@@ -26,6 +27,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 pub struct Place {
     choice: Choice,
     sent: Sent,
+    bars: Option<Box<Bars>>,
     throttle: Duration,
     /// The window of the last flush: none before this.
     window_end: Option<Instant>,
@@ -36,12 +38,12 @@ pub struct Place {
     /// The store's edition that this has taken note of.
     edition: u64,
     budget: Option<Arc<Budget>>,
-    /// Messages sent and not yet paid for.
-    owed: u32,
+    /// Sent and not yet paid for.
+    owed: Owed,
     /// The window is the budget's.
-    held: bool,
-    /// A flush had to wait for the budget.
-    slowed: bool,
+    held: Option<Counted>,
+    /// A flush had to wait for the budget: by [`Counted`].
+    slowed: [bool; 2],
 }
 
 /// What the client was sent.
@@ -79,7 +81,7 @@ impl Place {
         // In this order: what the store does meanwhile is seen at the first turn.
         let (edition, epoch) = (fanout.latest.edition(), fanout.latest.epoch());
         let since = wanted.since(epoch);
-        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, .. } = wanted;
+        let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, candles, .. } = wanted;
         let (sent, position) = match mode {
             Mode::Latest => {
                 let withheld = min_change.map(|least| Withheld::new(least, max_silence, symbols.len(), now));
@@ -95,15 +97,16 @@ impl Place {
         Self {
             choice: fanout.choices.choose(&symbols, fields),
             sent,
+            bars: candles.map(|interval| Box::new(Bars::new(fanout, interval, &symbols))),
             throttle,
             window_end: None,
             position,
             epoch,
             edition,
             budget,
-            owed: 0,
-            held: false,
-            slowed: false,
+            owed: Owed::default(),
+            held: None,
+            slowed: [false; 2],
         }
     }
 
@@ -125,6 +128,9 @@ impl Place {
             }
             Sent::Ticks(ticks) => ticks.follow(symbols),
         }
+        if let Some(bars) = &mut self.bars {
+            bars.follow(symbols);
+        }
         self.choice = fanout.choices.choose(symbols, self.choice.fields);
     }
 
@@ -141,7 +147,7 @@ impl Place {
     /// The newest version that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self, fanout: &Fanout) -> u64 {
         let newest = fanout.latest.committed();
-        if !self.is_behind(fanout) && newest > self.position {
+        if !self.lacks_prices(fanout) && newest > self.position {
             self.position = newest;
         }
         self.position
@@ -149,6 +155,10 @@ impl Place {
 
     /// Whether any symbol has changed since the last flush. Does not count what is withheld.
     pub fn is_behind(&self, fanout: &Fanout) -> bool {
+        self.lacks_prices(fanout) || self.bars.as_ref().is_some_and(|bars| bars.is_behind())
+    }
+
+    fn lacks_prices(&self, fanout: &Fanout) -> bool {
         if self.edition != fanout.latest.edition() && self.misses(fanout) {
             return true;
         }
@@ -158,9 +168,9 @@ impl Place {
         }
     }
 
-    /// Whether a flush had to wait for its client's budget of messages.
-    pub fn is_slowed(&self) -> bool {
-        self.slowed
+    /// Whether a flush had to wait for this part of its client's budget.
+    pub fn is_slowed_by(&self, counted: Counted) -> bool {
+        self.slowed[counted as usize]
     }
 
     /// Takes the stream's turn. Not to be called while the last flush is still unwritten: what is taken here counts as
@@ -171,16 +181,22 @@ impl Place {
         if edition != self.edition {
             self.renew(fanout, edition, now);
         }
+        // The bars of a flush go out behind it.
+        if self.bars.as_ref().is_some_and(|bars| bars.is_due())
+            && let Some(parcel) = self.take_bars(fanout, shelf)
+        {
+            return Turn::Flush(self.out(parcel));
+        }
         if let Some(end) = self.window_end.filter(|&end| now < end) {
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         if let Some(budget) = &self.budget
-            && let Err(wait) = budget.pay(&mut self.owed)
+            && let Err((counted, wait)) = budget.pay(&mut self.owed)
         {
             // Rounded up: the timers' own grain is a millisecond, and a wait of nothing would spin.
             let end = now + wait.max(Duration::from_millis(1));
             self.window_end = Some(end);
-            self.held = true;
+            self.held = Some(counted);
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         match self.step(fanout, shelf, now) {
@@ -190,12 +206,18 @@ impl Place {
                 if parcel.conflated > 0 {
                     fanout.metrics.conflated.inc_by(parcel.conflated);
                 }
+                if let Some(bars) = &mut self.bars {
+                    bars.set_due();
+                }
                 Turn::Flush(self.flush(parcel, now))
             }
             Err(Unfinished) => Turn::Again,
             Ok(None) => {
+                if let Some(parcel) = self.take_bars(fanout, shelf) {
+                    return Turn::Flush(self.flush(parcel, now));
+                }
                 // Quiet for a whole window: the next change goes out at once. Only what is withheld has a time.
-                (self.window_end, self.held) = (None, false);
+                (self.window_end, self.held) = (None, None);
                 let until = match &self.sent {
                     Sent::Latest { withheld: Some(withheld), .. } => withheld.until(),
                     _ => None,
@@ -269,15 +291,28 @@ impl Place {
         Ok(parcel)
     }
 
+    fn take_bars(&mut self, fanout: &Fanout, shelf: &mut Shelf) -> Option<Parcel> {
+        self.bars.as_mut()?.take(fanout, shelf)
+    }
+
+    /// Begins a window with this.
     fn flush(&mut self, parcel: Parcel, now: Instant) -> Flush {
-        let Parcel { bytes, payload, messages, last, .. } = parcel;
         // Timers have a grain: what is late by less than that begins its window when it should have, so that a steady
         // stream keeps its pace.
         let begin = self.window_end.filter(|&end| now.saturating_duration_since(end) <= GRAIN).unwrap_or(now);
         self.window_end = (!self.throttle.is_zero()).then(|| begin + self.throttle);
-        self.slowed |= std::mem::take(&mut self.held);
+        if let Some(counted) = self.held.take() {
+            self.slowed[counted as usize] = true;
+        }
+        self.out(parcel)
+    }
+
+    fn out(&mut self, parcel: Parcel) -> Flush {
+        let Parcel { bytes, payload, messages, last, .. } = parcel;
         if self.budget.is_some() {
-            self.owed = self.owed.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
+            let add = |owed: u32, more| owed.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+            let Owed { messages: owed, bytes } = self.owed;
+            self.owed = Owed { messages: add(owed, messages), bytes: add(bytes, payload) };
         }
         self.position = self.position.max(last);
         Flush { bytes, payload, messages }

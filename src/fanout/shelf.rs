@@ -12,6 +12,7 @@ use super::Fanout;
 use super::choice::Choice;
 use super::encodings::{self, CHOICES_MAX, Look};
 use super::known::{Known, Through};
+use crate::candles::{Interval, Stamp};
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
 use crate::http::framing::Framing;
@@ -31,6 +32,8 @@ pub struct Shelf {
     crowd: usize,
     choices: SmallVec<[Looks; 1]>,
     steps: FxHashMap<(usize, Through), Step>,
+    /// The newest message of each open bar.
+    bars: FxHashMap<(SymbolId, Interval), (Stamp, Bytes)>,
     round: u64,
     /// The store's, of what is kept.
     edition: u64,
@@ -85,6 +88,7 @@ impl Shelf {
             crowd: usize::MAX,
             choices: SmallVec::new(),
             steps: FxHashMap::default(),
+            bars: FxHashMap::default(),
             round: 0,
             edition: 0,
         }
@@ -128,6 +132,27 @@ impl Shelf {
         let look = encodings::look(fanout, id, fields)?;
         *kept = Some(look.0.clone());
         Some(look)
+    }
+
+    /// The message of an open bar in this state, as `make` makes it when asked first.
+    pub(super) fn bar(
+        &mut self,
+        id: SymbolId,
+        interval: Interval,
+        stamp: Stamp,
+        make: impl FnOnce() -> Bytes,
+    ) -> Bytes {
+        if !self.keeps {
+            return make();
+        }
+        if let Some((kept, message)) = self.bars.get(&(id, interval))
+            && *kept == stamp
+        {
+            return message.clone();
+        }
+        let message = make();
+        self.bars.insert((id, interval), (stamp, message.clone()));
+        message
     }
 
     fn looks(&mut self, fields: FieldSet) -> Option<&mut Vec<Option<Look>>> {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::budget::Budget;
+use super::budget::{Budget, Counted};
 use super::ear::Ear;
 use super::place::{Place, Turn, Wait};
 use super::shelf::Shelf;
 use super::ticks::From;
 use super::{Fanout, MinChange};
+use crate::candles::Interval;
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
 use crate::http::framing::Framing;
@@ -36,8 +37,10 @@ pub struct Wanted {
     pub max_silence: Duration,
     /// Where the client left off. With a `min_change` it gets everything: what it was not sent is not known.
     pub resume: Option<Cursor>,
-    /// The messages that its client may be sent; `None` is without a limit.
+    /// The messages and bytes that its client may be sent; `None` is without a limit.
     pub budget: Option<Arc<Budget>>,
+    /// Bars of this interval too.
+    pub candles: Option<Interval>,
 }
 
 /// What a stream sends of each symbol.
@@ -99,9 +102,9 @@ impl Subscription {
         self.place.at(version)
     }
 
-    /// Whether a flush had to wait for its client's budget of messages.
-    pub fn is_slowed(&self) -> bool {
-        self.place.is_slowed()
+    /// Whether a flush had to wait for this part of its client's budget.
+    pub fn is_slowed_by(&self, counted: Counted) -> bool {
+        self.place.is_slowed_by(counted)
     }
 
     /// Waits for something to send.

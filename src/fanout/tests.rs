@@ -7,10 +7,10 @@
     reason = "a test fails by a panic, also that of its tasks"
 )]
 
+mod candles;
 mod ticks;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::Duration;
@@ -86,6 +86,7 @@ impl Desk {
             max_silence: Duration::from_secs(30),
             resume: None,
             budget: None,
+            candles: None,
         }
     }
 
@@ -426,19 +427,22 @@ async fn the_place_passed_moves_on_while_nothing_of_the_streams_own_changes() {
 #[tokio::test(start_paused = true)]
 async fn over_its_budget_a_stream_waits_longer_for_all_symbols_alike_and_loses_nothing() {
     let desk = Desk::new(10);
-    let budget = Arc::new(Budget::new(NonZeroU32::new(10).expect("not 0")));
+    let budget = Arc::new(Budget::new(Some(10), None).expect("a limit"));
     let mut stream = desk.fanout.subscribe(Wanted { budget: Some(budget), ..desk.wanted() });
     assert_eq!(next(&mut stream).await.len(), 10, "a second's worth at once");
     let start = Instant::now();
     let all = |price: &str| (0..10).for_each(|symbol| desk.set(symbol, price));
     all("1");
     let flush = stream.next().await;
-    assert_eq!((flush.messages, stream.is_slowed(), start.elapsed()), (10, false, Duration::ZERO));
+    assert_eq!(
+        (flush.messages, stream.is_slowed_by(Counted::Messages), start.elapsed()),
+        (10, false, Duration::ZERO)
+    );
     desk.set(0, "2");
     desk.set(7, "2");
     desk.set(0, "3");
     let flush = stream.next().await;
-    assert!(stream.is_slowed());
+    assert!(stream.is_slowed_by(Counted::Messages) && !stream.is_slowed_by(Counted::Bytes));
     assert_eq!(start.elapsed(), Duration::from_secs(1));
     let all: Vec<_> = messages(&flush).into_iter().map(|message| (message.symbol, message.price)).collect();
     assert_eq!(all, [("S7".into(), "2".into()), ("S0".into(), "3".into())]);
@@ -447,7 +451,7 @@ async fn over_its_budget_a_stream_waits_longer_for_all_symbols_alike_and_loses_n
 #[tokio::test(start_paused = true)]
 async fn streams_of_one_client_share_its_budget() {
     let desk = Desk::new(1);
-    let budget = Arc::new(Budget::new(NonZeroU32::new(10).expect("not 0")));
+    let budget = Arc::new(Budget::new(Some(10), None).expect("a limit"));
     let wanted = || Wanted { budget: Some(Arc::clone(&budget)), ..desk.wanted() };
     let (mut one, mut other) = (desk.fanout.subscribe(wanted()), desk.fanout.subscribe(wanted()));
     let start = Instant::now();
@@ -461,6 +465,46 @@ async fn streams_of_one_client_share_its_budget() {
     }
     // Ten a second for ten seconds, and the second's worth that a quiet client has.
     assert!((100..=115).contains(&sent), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_its_bytes_a_stream_waits_longer_for_all_symbols_alike_and_ends_with_the_newest() {
+    const PER_SECOND: u32 = 2_000;
+    let desk = Desk::new(10);
+    let budget = Budget::new(None, Some(PER_SECOND)).map(Arc::new);
+    let mut stream = desk.fanout.subscribe(Wanted { budget, ..desk.wanted() });
+    let (start, mut bytes, mut newest) = (Instant::now(), 0, BTreeMap::new());
+    let mut change = 0;
+    while start.elapsed() < Duration::from_secs(20) {
+        let flush = stream.next().await;
+        bytes += flush.payload;
+        learn(&mut newest, &messages(&flush));
+        (0..10).for_each(|symbol| desk.set(symbol, &format!("{}", 1_000_000 + change)));
+        change += 1;
+    }
+    assert!(stream.is_slowed_by(Counted::Bytes) && !stream.is_slowed_by(Counted::Messages));
+    // So many a second, a second's worth that a quiet client has, and a last flush that is not paid for yet.
+    let most = PER_SECOND as usize * 22;
+    assert!((PER_SECOND as usize * 19..=most).contains(&bytes), "{bytes}");
+    learn(&mut newest, &messages(&stream.next().await));
+    assert!(newest.values().all(|price| *price == format!("{}", 999_999 + change)), "{newest:?}");
+    assert_eq!(newest.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_larger_than_a_seconds_bytes_goes_out_whole_and_is_paid_for_afterwards() {
+    let desk = Desk::new(100);
+    let budget = Budget::new(None, Some(1_000)).map(Arc::new);
+    let mut stream = desk.fanout.subscribe(Wanted { budget, ..desk.wanted() });
+    let snapshot = stream.next().await;
+    assert_eq!(snapshot.messages, 100);
+    let start = Instant::now();
+    desk.set(0, "1");
+    stream.next().await;
+    // All of it but the second's worth that was there.
+    let due = Duration::from_millis(snapshot.payload as u64 - 1_000);
+    let waited = start.elapsed();
+    assert!(waited >= due && waited <= due + Duration::from_millis(20), "{waited:?} for {due:?}");
 }
 
 /// What a client has after these messages.

@@ -6,14 +6,16 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Fanout;
 use super::choice::Choice;
 use super::shelf::{Parcel, Shelf};
+use crate::candles::Interval;
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::fields;
-use crate::http::sse::{self, EventName};
+use crate::http::sse::{self, Cursor, EventData, EventName};
 use crate::latest::{HistoryEntry, Latest, Missed, Print};
 
 /// Entries of one flush. A stream that has more to catch up with takes several.
@@ -38,33 +40,80 @@ struct Followed {
     begin: u64,
 }
 
-/// The data of a `gap` event.
-#[derive(Serialize)]
-struct Gap<'a> {
+/// Trades (mode `ticks`) or bars that this stream does not have.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Gap<'a> {
     /// `null`: of any of the stream's symbols.
+    #[schema(required = true)]
     symbol: Option<&'a str>,
     cause: Cause,
     /// The last id before the hole, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Cursor>, nullable = false)]
     after: Option<String>,
-    /// The id up to which trades may be missing.
-    through: String,
+    /// The id up to which trades may be missing. Of bars there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Cursor>, nullable = false)]
+    through: Option<String>,
+    /// Whose trades they are, where it is one venue's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     venue: Option<&'static str>,
     /// How many are missing, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     missing: Option<u64>,
+    /// Of bars: how long they last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    interval: Option<Interval>,
+    /// Of bars: the last one that is missing, by its `time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    through_time: Option<i64>,
 }
 
-#[derive(Serialize)]
+impl<'a> Gap<'a> {
+    /// Trades of one symbol, or of any, up to an id.
+    fn of_trades(symbol: Option<&'a str>, cause: Cause, through: String) -> Self {
+        let (after, venue, missing, interval, through_time) = (None, None, None, None, None);
+        Self { symbol, cause, after, through: Some(through), venue, missing, interval, through_time }
+    }
+
+    /// Bars of one symbol, up to one that begins at this time.
+    pub(super) fn of_bars(symbol: &'a str, interval: Interval, through_time: i64) -> Self {
+        let (after, through, venue, missing) = (None, None, None, None);
+        let (interval, through_time) = (Some(interval), Some(through_time));
+        Self {
+            symbol: Some(symbol),
+            cause: Cause::Candles,
+            after,
+            through,
+            venue,
+            missing,
+            interval,
+            through_time,
+        }
+    }
+}
+
+impl EventData for Gap<'_> {
+    const NAME: EventName = EventName::Gap;
+}
+
+/// Why trades are missing.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Cause {
+#[schema(as = GapCause)]
+pub(crate) enum Cause {
     /// They are older than what is kept of a symbol.
     Overflow,
     /// The venue made them while we were not connected, or lost them on the way.
     Feed,
     /// The cursor is of another run, or no cursor of ours.
     UnknownCursor,
+    /// Bars that were over are kept no longer.
+    Candles,
 }
 
 impl Ticks {
@@ -146,15 +195,10 @@ impl Ticks {
                 }
                 HistoryEntry::Missed { version, missed: Missed { venue, trades } } => {
                     let catalogue = fanout.latest.catalogue();
-                    let gap = Gap {
-                        symbol: Some(&catalogue.entry(*id).symbol),
-                        cause: Cause::Feed,
-                        after: None,
-                        through: fanout.at(*version).to_string(),
-                        venue: Some(venue.name()),
-                        missing: *trades,
-                    };
-                    sse::event(&mut out, EventName::Gap, &gap, None);
+                    let symbol = Some(&*catalogue.entry(*id).symbol);
+                    let gap = Gap::of_trades(symbol, Cause::Feed, fanout.at(*version).to_string());
+                    let gap = Gap { venue: Some(venue.name()), missing: *trades, ..gap };
+                    sse::event(&mut out, &gap, None);
                 }
             }
         }
@@ -179,9 +223,8 @@ impl Ticks {
         let catalogue = self.latest.catalogue();
         let symbol = id.map(|id| &*catalogue.entry(id).symbol);
         let after = after.map(|version| fanout.at(version).to_string());
-        let through = fanout.at(through).to_string();
-        let gap = Gap { symbol, cause, after, through, venue: None, missing: None };
-        sse::event(out, EventName::Gap, &gap, None);
+        let gap = Gap { after, ..Gap::of_trades(symbol, cause, fanout.at(through).to_string()) };
+        sse::event(out, &gap, None);
     }
 }
 

@@ -1,43 +1,29 @@
 //! What a client asks of `/prices` and `/prices/snapshot`: a request's parameters, understood.
 
+mod parameters;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
-use warp::http::StatusCode;
+use utoipa::ToSchema;
 
-use super::State;
+use parameters::{CURSORS, HEARTBEAT_MAX, THROTTLE_MAX};
+pub(super) use parameters::{FIELDS, PRICES, STRICT, SYMBOLS};
+
 use super::auth::Visitor;
 use super::params::{Params, near};
-use super::problem::{Problem, echo};
+use super::problem::{Kind, Problem, echo};
+use super::{State, candles};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::config::NAME_MAX;
 use crate::fanout::{Hold, MinChange};
 use crate::fields::{Field, FieldSet, UnknownField};
 
-const PARAMETERS: &[&str] = &[
-    "symbols",
-    "throttle",
-    "min_change",
-    "fields",
-    "mode",
-    "heartbeat",
-    "errors",
-    "strict",
-    "last_event_id",
-    "lastEventId",
-    "last-event-id",
-    "evs_last_event_id",
-];
-/// The names under which clients send a cursor in the query, in the order they are believed.
-const CURSORS: &[&str] = &["last_event_id", "lastEventId", "last-event-id", "evs_last_event_id"];
-const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 /// Shorter wishes are raised to it: a heartbeat is for noticing silence, not for load.
 const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
-const HEARTBEAT_MAX: Duration = Duration::from_secs(300);
-/// The code of a symbol that is there, but not for this client.
-const NOT_ENTITLED: &str = "not_entitled";
 /// A request does not wait longer for prices that have to be brought.
 const BRING_MAX: Duration = Duration::from_secs(1);
 /// Unknown symbols that get near misses with them.
@@ -61,6 +47,8 @@ pub(super) struct Asked {
     pub(super) fields: FieldSet,
     /// Mode `ticks`.
     pub(super) every_trade: bool,
+    /// Bars beside the prices.
+    pub(super) candles: Option<Interval>,
     pub(super) heartbeat: Duration,
     pub(super) errors_as_status: bool,
     pub(super) cursor: Option<String>,
@@ -68,7 +56,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn read(state: &State, visitor: &Visitor, params: &Params) -> Result<Self, Problem> {
-        params.check(PARAMETERS)?;
+        params.check(PRICES)?;
         let throttle = params.duration("throttle", Duration::from_millis(1), THROTTLE_MAX)?;
         let heartbeat = params.duration("heartbeat", Duration::from_secs(1), HEARTBEAT_MAX)?;
         let heartbeat = heartbeat.map(|every| if every.is_zero() { every } else { every.max(HEARTBEAT_MIN) });
@@ -92,6 +80,7 @@ impl Asked {
         }
         let min_change = params.one("min_change")?.map(min_change).transpose()?;
         let fields = fields(params)?;
+        let candles = candles::interval(state, params, "candles")?;
         // The header wins; a cursor that is no good is no error, it only brings the full snapshot (P38).
         let cursor = CURSORS.iter().find_map(|name| params.all(name).next()).map(str::to_owned);
         let revision = state.fanout.latest().revision();
@@ -111,6 +100,7 @@ impl Asked {
             min_change,
             fields,
             every_trade,
+            candles,
             heartbeat: heartbeat.unwrap_or(state.stream.heartbeat),
             errors_as_status,
             cursor,
@@ -189,9 +179,8 @@ impl Chosen {
             params.all("symbols").flat_map(|list| list.split(',')).map(str::trim).collect();
         asked.retain(|name| !name.is_empty());
         if asked.is_empty() {
-            let title = "No symbols were asked for";
             let detail = "the parameter `symbols` is required; GET /symbols lists what there is";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "no-symbols", title, detail)
+            return Err(Problem::new(Kind::NoSymbols, detail)
                 .about("symbols", "")
                 .expecting("a comma separated list such as `BTC,AAPL`, or `*` for all"));
         }
@@ -255,57 +244,80 @@ impl Chosen {
         // Near misses cost a comparison with the whole catalogue.
         let near = if self.rejected.len() < SUGGESTED_MAX { catalogue.suggestions(name) } else { Vec::new() };
         let suggestions = near.into_iter().map(str::to_owned).collect();
-        self.rejected.push(Rejected { symbol: echo(name), code: "unknown_symbol", suggestions });
+        self.rejected.push(Rejected { symbol: echo(name), code: RejectedCode::UnknownSymbol, suggestions });
     }
 
     fn withhold(&mut self, name: &str) {
-        self.rejected.push(Rejected { symbol: echo(name), code: NOT_ENTITLED, suggestions: Vec::new() });
+        self.rejected.push(Rejected {
+            symbol: echo(name),
+            code: RejectedCode::NotEntitled,
+            suggestions: Vec::new(),
+        });
     }
 
     fn check(&self, strict: bool) -> Result<(), Problem> {
         if !self.symbols.is_empty() && (!strict || self.rejected.is_empty()) {
             return Ok(());
         }
-        let Some(first) = self.rejected.iter().find(|rejected| rejected.code != NOT_ENTITLED) else {
-            return Err(not_entitled(self.rejected.first().map_or("*", |first| &first.symbol)));
+        let Some(first) = self.rejected.iter().find(|rejected| rejected.code != RejectedCode::NotEntitled)
+        else {
+            return Err(not_entitled("symbols", self.rejected.first().map_or("*", |first| &first.symbol)));
         };
-        let name = &first.symbol;
-        let hint =
-            first.suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        let title = "The symbol is not in the catalogue";
-        Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "unknown-symbol",
-            title,
-            format!("unknown symbol `{name}`{hint}"),
-        )
-        .about("symbols", name)
-        .expecting("a symbol or alias that GET /symbols lists")
-        .suggesting(first.suggestions.clone()))
+        Err(unknown_symbol("symbols", &first.symbol, first.suggestions.clone()))
     }
 }
 
+/// A symbol that is not in the catalogue, and what was probably meant.
+pub(super) fn unknown_symbol(parameter: &str, name: &str, suggestions: Vec<String>) -> Problem {
+    let hint = suggestions.first().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Problem::new(Kind::UnknownSymbol, format!("unknown symbol `{}`{hint}", echo(name)))
+        .about(parameter, name)
+        .expecting("a symbol or alias that GET /symbols lists")
+        .suggesting(suggestions)
+}
+
 /// Symbols that there are, and none of them for this client.
-fn not_entitled(name: &str) -> Problem {
-    let detail = format!("`{name}` is there, but not in this plan or for this ticket");
-    let title = "The credential is good, but not for this";
-    Problem::new(StatusCode::FORBIDDEN, "not-entitled", title, detail)
-        .about("symbols", name)
+pub(super) fn not_entitled(parameter: &str, name: &str) -> Problem {
+    let detail = format!("`{}` is there, but not in this plan or for this ticket", echo(name));
+    Problem::new(Kind::NotEntitled, detail)
+        .about(parameter, name)
         .expecting("a symbol that GET /symbols lists for this credential")
 }
 
 fn too_many(asked: usize, most: usize) -> Problem {
     let detail = format!("{asked} symbols were asked for, and one stream has at most {most}");
-    let title = "Too many symbols for one stream";
-    Problem::new(StatusCode::BAD_REQUEST, "too-many-symbols", title, detail)
+    Problem::new(Kind::TooManySymbols, detail)
         .about("symbols", &asked.to_string())
         .expecting(format!("at most {most} (symbols_max)"))
 }
 
 /// A name that is not followed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Rejected {
+    /// As it was asked for, cut to a length that fits.
     symbol: String,
-    code: &'static str,
+    code: RejectedCode,
+    /// Symbols that were probably meant.
     suggestions: Vec<String>,
+}
+
+/// Why a name is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RejectedCode {
+    /// There is no such symbol.
+    UnknownSymbol,
+    /// It is there, but not for this client.
+    NotEntitled,
+}
+
+/// What a stream sends: the newest, or every trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Mode)]
+pub(super) enum ModeName {
+    /// The newest value always arrives; older ones that were not sent yet are replaced.
+    Latest,
+    /// Every trade, in order.
+    Ticks,
 }

@@ -5,6 +5,7 @@
 
 mod credential;
 mod denied;
+mod guesses;
 mod keyring;
 pub mod lease;
 pub mod reload;
@@ -28,15 +29,18 @@ pub use keyring::hash;
 pub use terms::Terms;
 pub use tickets::LIFETIME as TICKET_LIFETIME;
 
+pub(super) use credential::{API_KEY, API_KEY_HEADER, TICKET};
 pub(crate) use denied::Denied;
 
 use super::client::{self, ClientId};
-use super::limits::{Code, Refusal, Scope, jittered, overloaded};
+use super::limits::{Code, Refusal, Scope, jittered, overloaded, spread};
+use super::openapi::{Asks, Whom};
 use super::params::Params;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock;
 use crate::config::{self, AuthMode, Config, Operators, SignedBy, read_file, read_jwks, read_keys};
 use credential::{Places, Shown};
+use guesses::Guesses;
 use keyring::Keyring;
 use lease::{Lease, Standing};
 use terms::Plans;
@@ -96,6 +100,7 @@ pub struct Auth {
     query: bool,
     operators: Operators,
     tickets: Mutex<Tickets>,
+    guesses: Guesses,
     http: config::Http,
 }
 
@@ -156,6 +161,7 @@ impl Auth {
             query: config.auth.query,
             operators: config.auth.operators,
             tickets: Mutex::default(),
+            guesses: Guesses::new(config.limits.bad_credentials_per_minute),
             http: config.http.clone(),
         }
     }
@@ -183,7 +189,9 @@ impl Auth {
         }
         let shown = credential::find(headers, params, places)?;
         let visitor = match (shown, &self.anonymous) {
-            (Some(Shown::Secret(secret)), _) => self.visitor(&secret, clock::wall())?,
+            (Some(Shown::Secret(secret)), _) => {
+                self.visitor(&secret, client::network(address), clock::wall())?
+            }
             (Some(Shown::Ticket(ticket)), _) => self.with_ticket(&ticket, headers)?,
             (None, Some(terms)) if door != Door::Ticket => stranger(address, terms),
             (None, _) => return Err(Denied::Missing),
@@ -196,22 +204,54 @@ impl Auth {
         Ok(visitor)
     }
 
-    /// Who stands behind a key or a token.
-    fn visitor(&self, secret: &str, now: UnixNanos) -> Result<Visitor, Denied> {
+    /// Who stands behind a key or a token. Who guesses learns only so often whether it is one.
+    fn visitor(&self, secret: &str, address: IpAddr, now: UnixNanos) -> Result<Visitor, Denied> {
         match &self.mode {
             Mode::None => Err(Denied::Unknown),
             Mode::Keys { ring, .. } => {
                 let ring = Arc::clone(&ring.read().unwrap_or_else(PoisonError::into_inner));
-                let found = ring.find(secret).ok_or(Denied::Unknown)?;
-                self.known(found.id, found.plan, found.expires, found.standing, now)
+                let found = ring.find(secret);
+                // A key may be one that people made up, and there are not many of those.
+                if !found.as_ref().is_some_and(|found| found.standing.proven.from(address)) {
+                    self.may_try(address)?;
+                }
+                let found = found.ok_or_else(|| self.guessed(address))?;
+                let visitor = self.known(found.id, found.plan, found.expires, found.standing, now)?;
+                found.standing.proven.add(address);
+                Ok(visitor)
             }
             Mode::Jwt { rules, signers, .. } => {
                 let signers = Arc::clone(&signers.read().unwrap_or_else(PoisonError::into_inner));
-                let claims = rules.judge(secret, &signers, now)?;
+                // A signature is not to be guessed: one that is good always passes, so that nobody is kept out by whom he
+                // shares an address with.
+                let claims = rules.judge(secret, &signers, now).map_err(|denied| match denied {
+                    Denied::Unknown => {
+                        self.may_try(address).map_or_else(|later| later, |()| self.guessed(address))
+                    }
+                    other => other,
+                })?;
                 let plan = claims.plan.as_deref();
                 self.known(&claims.subject, plan, Some(claims.expires), &claims.standing, now)
             }
         }
+    }
+
+    /// Whether an address may show another credential that it has not shown before.
+    fn may_try(&self, address: IpAddr) -> Result<(), Denied> {
+        self.guesses.may_try(address, Instant::now()).map_err(|wait| {
+            let wait = wait.max(Duration::from_secs(1));
+            Denied::Later(Refusal {
+                code: Code::TooManyBadCredentials,
+                limit: Some(self.guesses.per_minute().into()),
+                scope: Scope::Client,
+                retry: spread(wait),
+            })
+        })
+    }
+
+    fn guessed(&self, address: IpAddr) -> Denied {
+        self.guesses.count(address, Instant::now());
+        Denied::Unknown
     }
 
     fn known(
@@ -290,9 +330,25 @@ impl Auth {
         !matches!(self.mode, Mode::None)
     }
 
-    /// Drops tickets that are too old. To be called now and then.
+    /// What clients are asked to show, as the document says it.
+    pub fn asks(&self) -> Asks {
+        Asks {
+            whom: match self.anonymous {
+                _ if !self.is_on() => Whom::Nobody,
+                Some(_) => Whom::Some,
+                None => Whom::Everybody,
+            },
+            operators: self.operators == Operators::Open,
+            cookie: self.cookie.clone(),
+            query: self.query,
+        }
+    }
+
+    /// Drops tickets that are too old, and addresses whose bad credentials are. To be called now and then.
     pub fn forget(&self) {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).forget(Instant::now());
+        let now = Instant::now();
+        self.guesses.forget(now);
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).forget(now);
     }
 
     /// The file that credentials come from.

@@ -29,11 +29,16 @@ pub enum ClientId {
 impl ClientId {
     /// The client at an address.
     pub fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            // One household or server has a whole /64 to choose from.
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 64))),
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self::Address(network(address))
+    }
+}
+
+/// What counts as one address: an IPv4 address, or an IPv6 /64 with zeros behind it.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        // One household or server has a whole /64 to choose from.
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 64))),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -48,13 +53,14 @@ impl fmt::Display for ClientId {
 }
 
 /// The address that a request comes from: the peer's, or what a trusted proxy says about who asked it. What proxies say
-/// is believed from the right, as far as they are ours: what stands further left anybody may have written (P68).
+/// is believed from the right, as far as they are ours: what stands further left anybody may have written (P68). Where they
+/// say it ahead of the connection, `peer` is who they said, and no header is read.
 pub fn address(http: &config::Http, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let peer = peer.to_canonical();
-    if !is_trusted(&http.trusted_proxies, peer) {
+    let Some(header) = header(http.forwarded).filter(|_| is_trusted(&http.trusted_proxies, peer)) else {
         return peer;
-    }
-    let values = headers.get_all(header(http.forwarded)).into_iter();
+    };
+    let values = headers.get_all(header).into_iter();
     let values: Vec<&[u8]> = values.map(warp::http::HeaderValue::as_bytes).collect();
     let mut client = peer;
     for hop in forwarded::hops(http.forwarded, &values).iter().rev() {
@@ -70,13 +76,20 @@ pub fn address(http: &config::Http, peer: IpAddr, headers: &HeaderMap) -> IpAddr
 
 /// Whether some proxy, ours or not, says that it forwards the request.
 pub fn is_forwarded(headers: &HeaderMap) -> bool {
-    [Forwarded::XForwardedFor, Forwarded::Standard].into_iter().any(|kind| headers.contains_key(header(kind)))
+    let kinds = [Forwarded::XForwardedFor, Forwarded::Standard];
+    kinds.into_iter().filter_map(header).any(|name| headers.contains_key(name))
 }
 
-fn header(kind: Forwarded) -> HeaderName {
+/// Whether the peer has to say ahead of everything else on its connection who opened it.
+pub fn speaks_ahead(http: &config::Http, peer: IpAddr) -> bool {
+    http.forwarded == Forwarded::ProxyProtocol && is_trusted(&http.trusted_proxies, peer.to_canonical())
+}
+
+fn header(kind: Forwarded) -> Option<HeaderName> {
     match kind {
-        Forwarded::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
-        Forwarded::Standard => HeaderName::from_static("forwarded"),
+        Forwarded::XForwardedFor => Some(HeaderName::from_static("x-forwarded-for")),
+        Forwarded::Standard => Some(HeaderName::from_static("forwarded")),
+        Forwarded::ProxyProtocol => None,
     }
 }
 
@@ -128,6 +141,8 @@ mod tests {
         assert_eq!(seen(Forwarded::XForwardedFor, "10.1.1.1", both), ip("9.9.9.9"));
         assert_eq!(seen(Forwarded::Standard, "10.1.1.1", both), ip("5.5.5.5"));
         assert_eq!(seen(Forwarded::Standard, "1.1.1.1", both), ip("1.1.1.1"));
+        // Said ahead of the connection: then it stands in none of them.
+        assert_eq!(seen(Forwarded::ProxyProtocol, "10.1.1.1", both), ip("10.1.1.1"));
     }
 
     #[test]

@@ -9,17 +9,22 @@ use super::Answer;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 const PAGE: &str = include_str!("dashboard/index.html");
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// The media types of pages and their files.
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const SCRIPT: &str = "text/javascript; charset=utf-8";
+pub(super) const STYLE: &str = "text/css; charset=utf-8";
 
 macro_rules! scripts {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("dashboard/", $name)))),+] };
 }
 
-const STYLE: &str = include_str!("dashboard/style.css");
+const SHEET: &str = include_str!("dashboard/style.css");
 const SCRIPTS: &[(&str, &str)] = scripts![
     "address.js",
     "app.js",
+    "bars.js",
     "builder.js",
+    "candles.js",
     "chart.js",
     "detail.js",
     "feeds.js",
@@ -35,18 +40,19 @@ const SCRIPTS: &[(&str, &str)] = scripts![
 
 /// The page.
 pub(super) fn page() -> Answer {
-    answer("text/html; charset=utf-8", PAGE)
+    answer(HTML, PAGE)
 }
 
 /// One of the page's files; `None` where there is none of this name.
 pub(super) fn file(name: &str) -> Option<Answer> {
     if name == "style.css" {
-        return Some(answer("text/css; charset=utf-8", STYLE));
+        return Some(answer(STYLE, SHEET));
     }
     SCRIPTS.iter().find(|(script, _)| *script == name).map(|(_, text)| answer(SCRIPT, text))
 }
 
-fn answer(content_type: &'static str, text: &'static str) -> Answer {
+/// An answer with a page or one of its files, as all pages are sent.
+pub(super) fn answer(content_type: &'static str, text: &'static str) -> Answer {
     let mut answer = Answer::new(text.into());
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -91,7 +97,7 @@ mod tests {
     #[test]
     fn the_page_and_its_files_name_no_other_host_and_hold_nothing_the_policy_refuses() {
         let scripts = SCRIPTS.iter().map(|(_, script)| *script);
-        for text in scripts.chain([PAGE, STYLE]) {
+        for text in scripts.chain([PAGE, SHEET]) {
             // A namespace is a name, no address.
             let text = text.replace("http://www.w3.org/", "");
             assert!(!text.contains("http://") && !text.contains("https://"), "another host: {text}");

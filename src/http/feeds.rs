@@ -1,14 +1,17 @@
 //! `GET /feeds`: whether every feed is alive, one object per connection.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::params::Params;
 use super::problem::Problem;
 use super::{Answer, State, json_of};
 use crate::ingest::Report;
 
-#[derive(Serialize)]
-struct Feeds {
+/// How every feed is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Feeds {
+    /// One for each connection.
     feeds: Vec<Report>,
 }
 

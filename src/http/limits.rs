@@ -1,5 +1,5 @@
-//! What one client may have: streams opened per minute, streams open at once, messages per second; and what all
-//! together may have. Who a client is, `client` says; what its plan allows, `auth`.
+//! What one client may have: streams opened per minute, streams open at once, messages and bytes per second; and what
+//! all together may have. Who a client is, `client` says; what its plan allows, `auth`.
 
 mod accepts;
 mod memory;
@@ -20,6 +20,7 @@ use rand::RngExt;
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::warn;
+use utoipa::ToSchema;
 
 pub use accepts::AcceptRate;
 
@@ -65,13 +66,19 @@ pub struct Allowance {
     pub opens_per_minute: u32,
     /// Messages in a second, over all its streams; `None` is without a limit.
     pub messages_per_second: Option<u32>,
+    /// Bytes of messages in a second, over all its streams; `None` is without a limit.
+    pub bytes_per_second: Option<u32>,
 }
 
 impl Allowance {
     /// What the config gives to who has no plan.
     pub fn of(limits: &config::Limits) -> Self {
-        let config::Limits { streams_per_client, opens_per_minute, messages_per_second, .. } = *limits;
-        Self { streams_per_client, opens_per_minute, messages_per_second }
+        Self {
+            streams_per_client: limits.streams_per_client,
+            opens_per_minute: limits.opens_per_minute,
+            messages_per_second: limits.messages_per_second,
+            bytes_per_second: limits.bytes_per_second,
+        }
     }
 }
 
@@ -85,7 +92,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The messages that the client may be sent.
+    /// The messages and bytes that the client may be sent.
     pub fn budget(&self) -> Option<Arc<Budget>> {
         self.client.budget.clone()
     }
@@ -122,8 +129,9 @@ pub struct Refusal {
 }
 
 /// Kinds of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RefusalCode)]
 pub enum Code {
     /// Too many opens in a minute.
     RateLimited,
@@ -131,11 +139,26 @@ pub enum Code {
     TooManyStreams,
     /// Too many tickets that are not used up.
     TooManyTickets,
+    /// Too many keys or tokens from one address that nobody has.
+    TooManyBadCredentials,
     /// The node has no room.
     Overloaded,
     /// The node is about to stop.
     Draining,
 }
+
+/// Every limit that metrics count: the codes of refusals, what slows streams down, and the room for connections.
+pub(crate) const NAMES: [&str; 9] = [
+    "rate_limited",
+    "too_many_streams",
+    "too_many_tickets",
+    "overloaded",
+    "draining",
+    "too_many_bad_credentials",
+    "messages_per_second",
+    "bytes_per_second",
+    "connections",
+];
 
 impl Code {
     /// The word in messages and metrics.
@@ -144,6 +167,7 @@ impl Code {
             Self::RateLimited => "rate_limited",
             Self::TooManyStreams => "too_many_streams",
             Self::TooManyTickets => "too_many_tickets",
+            Self::TooManyBadCredentials => "too_many_bad_credentials",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }
@@ -151,8 +175,9 @@ impl Code {
 }
 
 /// Whose limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LimitScope)]
 pub enum Scope {
     /// The client's, known by its address.
     Client,
@@ -199,9 +224,7 @@ impl Limits {
         let scope = Scope::of(client);
         let record = self.record(client, allowance).ok_or_else(|| overloaded(None))?;
         if let Err(until) = record.opens.check() {
-            let wait = until.wait_time_from(TokioClock.now()).max(Duration::from_secs(1));
-            // Not before its turn: who came then would only be refused again.
-            let retry = wait + wait.mul_f64(rand::rng().random_range(0.0..0.5));
+            let retry = spread(until.wait_time_from(TokioClock.now()).max(Duration::from_secs(1)));
             let limit = Some(allowance.opens_per_minute.into());
             return Err(Refusal { code: Code::RateLimited, limit, scope, retry });
         }
@@ -263,8 +286,7 @@ impl Limits {
 impl Client {
     fn new(allowance: Allowance, now: Instant) -> Self {
         let per_minute = NonZeroU32::new(allowance.opens_per_minute).unwrap_or(NonZeroU32::MIN);
-        let budget =
-            allowance.messages_per_second.and_then(NonZeroU32::new).map(|limit| Arc::new(Budget::new(limit)));
+        let budget = Budget::new(allowance.messages_per_second, allowance.bytes_per_second).map(Arc::new);
         Self {
             opens: RateLimiter::direct_with_clock(Quota::per_minute(per_minute), TokioClock),
             budget,
@@ -287,6 +309,11 @@ pub fn draining() -> Refusal {
 /// Half to one and a half times as long: what many do at once is spread (P27).
 pub fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+/// As long to one and a half times as long. Not before its turn: who came then would only be refused again.
+pub fn spread(wait: Duration) -> Duration {
+    wait + wait.mul_f64(rand::rng().random_range(0.0..0.5))
 }
 
 /// Counts one more, unless there are `most` already.

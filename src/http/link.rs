@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A request head, once begun, has to be there whole within this.
-const HEAD_MAX: Duration = Duration::from_secs(10);
+pub(super) const HEAD_MAX: Duration = Duration::from_secs(10);
 /// A connection that asks nothing is closed after this.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 

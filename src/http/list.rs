@@ -1,18 +1,15 @@
 //! What one stream's list of symbols comes to once the catalogue has changed: a stream outlives many catalogues.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
-use serde_json::{Map, Value, json};
 
 use super::State;
 use super::asked::Asked;
 use super::auth::Visitor;
-use super::sse::{self, EventName};
+use super::events::Notice;
+use super::sse;
 use crate::catalogue::{Catalogue, SymbolId};
-
-/// The code of the `notice` that tells of it.
-pub(super) const CODE: &str = "symbols";
 
 /// What a stream keeps of what was asked, as far as another catalogue may answer it otherwise.
 #[derive(Debug, Default)]
@@ -61,24 +58,28 @@ impl List {
         self.revision = state.fanout.latest().revision();
         let catalogue = state.catalogue();
         let (mut symbols, removed): (Vec<_>, Vec<_>) = followed.iter().partition(|&&id| catalogue.has(id));
-        let mut added = Map::new();
+        let mut added = BTreeMap::new();
         if let Some(open) = &mut self.open {
             open.find(&catalogue, &mut symbols, &mut added);
         }
         if added.is_empty() && removed.is_empty() {
             return Change { symbols: followed.to_vec(), notice: None };
         }
-        let removed: Vec<&str> = removed.iter().map(|id| &*catalogue.entry(*id).symbol).collect();
+        let removed = removed.iter().map(|id| catalogue.entry(*id).symbol.clone()).collect();
         let mut out = BytesMut::with_capacity(128);
-        let notice = json!({ "code": CODE, "added": added, "removed": removed });
-        sse::event(&mut out, EventName::Notice, &notice, None);
+        sse::event(&mut out, &Notice::Symbols { added, removed }, None);
         Change { symbols, notice: Some(out.freeze()) }
     }
 }
 
 impl Open {
     /// Adds what can be found now, as far as the stream may have so many.
-    fn find(&mut self, catalogue: &Catalogue, symbols: &mut Vec<SymbolId>, added: &mut Map<String, Value>) {
+    fn find(
+        &mut self,
+        catalogue: &Catalogue,
+        symbols: &mut Vec<SymbolId>,
+        added: &mut BTreeMap<String, String>,
+    ) {
         let Self { visitor, all, unknown } = self;
         let known: HashSet<SymbolId> = symbols.iter().copied().collect();
         let most = visitor.terms.symbols_max;
@@ -90,7 +91,7 @@ impl Open {
             if is_new {
                 symbols.push(id);
             }
-            added.insert(name.to_owned(), Value::from(&*catalogue.entry(id).symbol));
+            added.insert(name.to_owned(), catalogue.entry(id).symbol.clone());
             true
         };
         unknown.retain(|name| !catalogue.find(name).is_some_and(|id| follow(name, id)));

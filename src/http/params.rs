@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use warp::http::StatusCode;
 
-use super::problem::{Problem, echo};
+use super::parameter::Parameter;
+use super::problem::{Kind, Problem, echo};
 use crate::config::near;
 
 /// Name and value pairs in the order they were given.
@@ -37,10 +37,7 @@ impl Params {
     /// A [`Problem`] where it is no such object.
     pub fn from_json(body: &[u8]) -> Result<Self, Problem> {
         let expected = r#"a JSON object such as {"symbols":["BTC"],"throttle":"250ms"}"#;
-        let bad = |detail: String| {
-            let title = "The body is not the expected JSON";
-            Problem::new(StatusCode::BAD_REQUEST, "bad-body", title, detail).expecting(expected)
-        };
+        let bad = |detail: String| Problem::new(Kind::BadBody, detail).expecting(expected);
         let object: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
             // Its own words for what is no object repeat it, and it may be a token.
             let why = if error.is_data() { "it is no object".to_owned() } else { error.to_string() };
@@ -53,8 +50,9 @@ impl Params {
                 }
                 other => scalar(other),
             };
+            let what = if value.is_object() { "an object" } else { "a nested list" };
             text.map(|text| (name.clone(), text))
-                .ok_or_else(|| bad(format!("`{}` is an object or a nested list", echo(&name))))
+                .ok_or_else(|| bad(format!("`{}` is {what}", echo(&name))).about(&name, what))
         });
         pairs.collect::<Result<_, _>>().map(Self)
     }
@@ -64,15 +62,15 @@ impl Params {
     /// # Errors
     ///
     /// A [`Problem`] that names the first one, what the route knows, and what was probably meant.
-    pub fn check(&self, known: &[&str]) -> Result<(), Problem> {
+    pub fn check(&self, known: &[Parameter]) -> Result<(), Problem> {
+        let known: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
         let Some((name, value)) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
             return Ok(());
         };
-        let suggestions = near(name, known);
-        let title = "The request has a parameter that this route does not know";
+        let suggestions = near(name, &known);
         let detail = format!("unknown parameter `{}`; known are {}", echo(name), known.join(", "));
         let value = if is_secret(name) { "***" } else { value };
-        Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail)
+        Err(Problem::new(Kind::UnknownParameter, detail)
             .about(name, value)
             .expecting(known.join(", "))
             .suggesting(suggestions))
@@ -101,6 +99,12 @@ impl Params {
     /// The values of a parameter that may be repeated.
     pub fn all<'p>(&'p self, name: &str) -> impl Iterator<Item = &'p str> {
         self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All of them, in order.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A switch: `true` or `false`, off where it is not given.
@@ -165,9 +169,8 @@ fn decode(text: &str) -> Option<String> {
 
 fn malformed(parameter: &str, value: &str) -> Problem {
     let value = if is_secret(parameter) { "***" } else { value };
-    let title = "The query is not properly percent-encoded";
     let detail = format!("`{}` is not properly percent-encoded UTF-8", echo(value));
-    Problem::new(StatusCode::BAD_REQUEST, "malformed-encoding", title, detail)
+    Problem::new(Kind::MalformedEncoding, detail)
         .about(parameter, value)
         .expecting("`%` followed by two hex digits, the bytes being UTF-8")
 }
@@ -186,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::asked::SYMBOLS;
 
     fn pairs(query: &str) -> Vec<(String, String)> {
         Params::from_query(query).expect("well-formed").0
@@ -219,7 +223,7 @@ mod tests {
             "password=s3cret%",
             "Authorization=s3cret%zz",
         ] {
-            let refused = Params::from_query(query).and_then(|params| params.check(&["symbols"]));
+            let refused = Params::from_query(query).and_then(|params| params.check(&[SYMBOLS]));
             let said = format!("{:?}", refused.expect_err("it is unknown"));
             assert!(said.contains("***") && !said.contains("s3cret"), "{said}");
         }

@@ -7,19 +7,21 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tokio::time::Instant;
 use tracing::debug;
+use utoipa::ToSchema;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::asked::{Asked, Rejected};
+use super::asked::{Asked, ModeName, Rejected};
 use super::auth::Visitor;
 use super::client;
 use super::limits::{Slot, draining, jittered};
 use super::list::List;
 use super::params::Params;
 use super::server::{Handover, Peer};
-use super::sse::{self, EventName};
+use super::sse::{self, EventData, EventName};
 use super::stream::PriceStream;
 use super::{Answer, State, refusal};
+use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::clock::{self, millis};
 use crate::fanout::{From, Mode, Wanted};
@@ -58,7 +60,8 @@ pub(super) fn open(
         }
     };
     if let Err(denied) = state.auth.use_ticket(visitor) {
-        return state.denied(&denied).answer();
+        state.denied(&denied);
+        return denied.problem().answer();
     }
     let header = caller.headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let cursor = header.or(asked.cursor.as_deref()).filter(|cursor| !cursor.is_empty());
@@ -79,9 +82,9 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     let resume = cursor.filter(|_| !asked.every_trade).and_then(|text| state.fanout.resume(text));
     let (mode, mode_name) = if asked.every_trade {
         let from = cursor.map_or(From::Now, |text| state.fanout.resume_ticks(text));
-        (Mode::Ticks { from, history: state.stream.history }, "ticks")
+        (Mode::Ticks { from, history: state.stream.history }, ModeName::Ticks)
     } else {
-        (Mode::Latest, "latest")
+        (Mode::Latest, ModeName::Latest)
     };
     let resumed = match mode {
         Mode::Latest => resume.is_some() && asked.min_change.is_none(),
@@ -96,20 +99,23 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
         max_silence: state.stream.max_silence,
         resume,
         budget: slot.budget(),
+        candles: asked.candles,
     });
     let allowance = visitor.terms.allowance;
     let hello = Hello {
         symbols: Names { names: &asked.names, catalogue: &state.catalogue() },
         rejected: &asked.rejected,
         throttle_ms: millis(asked.throttle),
-        fields: asked.fields.iter().map(Field::name).collect(),
+        fields: asked.fields.iter().collect(),
         mode: mode_name,
+        candles: asked.candles,
         heartbeat_ms: millis(asked.heartbeat),
         resumed,
         limits: Allowed {
             streams_per_client: allowance.streams_per_client,
             opens_per_minute: allowance.opens_per_minute,
             messages_per_second: allowance.messages_per_second,
+            bytes_per_second: allowance.bytes_per_second,
             symbols_max: visitor.terms.symbols_max,
         },
         plan: visitor.terms.name.as_deref(),
@@ -119,7 +125,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     };
     let mut opening = BytesMut::with_capacity(1024);
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
-    sse::event(&mut opening, EventName::Hello, &hello, Some(place.at(place.position())));
+    sse::event(&mut opening, &hello, Some(place.at(place.position())));
     let opening = opening.freeze();
     let list = List::new(visitor, asked);
     let stream = PriceStream::new(place, opening, asked.heartbeat, slot, list, Arc::clone(&state.metrics));
@@ -137,29 +143,58 @@ pub(super) fn stream_headers(headers: &mut HeaderMap) {
 }
 
 /// The first event of a stream: what the client gets, and what of its wishes it doesn't.
-#[derive(Serialize)]
-struct Hello<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Hello<'a> {
+    /// Each name as it was asked for, and the symbol that messages have for it.
+    #[schema(value_type = HashMap<String, String>)]
     symbols: Names<'a>,
+    /// What was asked for and is not followed.
     rejected: &'a [Rejected],
+    /// The least time between two flushes of the stream.
     throttle_ms: u64,
-    fields: Vec<&'static str>,
-    mode: &'static str,
+    /// The fields of its messages, in their order.
+    fields: Vec<Field>,
+    mode: ModeName,
+    /// The interval of its bars, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    candles: Option<Interval>,
+    /// Between two `hb` events; 0: none.
     heartbeat_ms: u64,
+    /// Whether it goes on from the cursor that was sent.
     resumed: bool,
     limits: Allowed,
+    /// The plan of who asks, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     plan: Option<&'a str>,
+    /// How long the credential is good, where it has an end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expires_in_ms: Option<u64>,
+    /// Which server this is, and its version.
     server: &'static str,
+    /// The server's clock, ms since 1970.
     time: i64,
 }
 
-#[derive(Serialize)]
+impl EventData for Hello<'_> {
+    const NAME: EventName = EventName::Hello;
+}
+
+/// What the client may have.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StreamLimits)]
 struct Allowed {
+    /// Streams open at once.
     streams_per_client: u32,
+    /// Streams opened in a minute.
     opens_per_minute: u32,
+    /// Messages in a second, over all its streams; null: as many as there are.
+    #[schema(required = true)]
     messages_per_second: Option<u32>,
+    bytes_per_second: Option<u32>,
+    /// Symbols on one stream.
     symbols_max: usize,
 }
 

@@ -1,13 +1,20 @@
 //! What a client did wrong, as a problem document (RFC 9457) that names the parameter, the value and what would
 //! work. The only place where an error becomes an answer.
 
+mod kind;
+
 use bytes::Bytes;
 use serde::Serialize;
-use serde::ser::SerializeMap;
+use utoipa::ToSchema;
+use warp::http::Response;
 use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use warp::http::{Response, StatusCode};
+
+pub use kind::Kind;
 
 use super::Answer;
+
+/// The media type of a problem document.
+pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// A value from outside is echoed up to this length.
 const ECHO_MAX: usize = 100;
@@ -15,10 +22,7 @@ const ECHO_MAX: usize = 100;
 /// Why a request is not answered as asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    status: StatusCode,
-    /// The last part of the type's URN.
-    kind: &'static str,
-    title: &'static str,
+    kind: Kind,
     detail: String,
     parameter: Option<String>,
     value: Option<String>,
@@ -29,24 +33,17 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of one kind. `detail` says what was wrong this time.
-    pub fn new(
-        status: StatusCode,
-        kind: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (parameter, value, expected) = (None, None, None);
         let (suggestions, headers) = (Vec::new(), Vec::new());
-        Self { status, kind, title, detail: detail.into(), parameter, value, expected, suggestions, headers }
+        Self { kind, detail: detail.into(), parameter, value, expected, suggestions, headers }
     }
 
     /// A parameter whose value does not do.
     pub fn bad_value(parameter: &str, value: &str, expected: impl Into<String>) -> Self {
         let expected = expected.into();
         let detail = format!("`{}` is no value for `{parameter}`; expected {expected}", echo(value));
-        Self::new(StatusCode::BAD_REQUEST, "bad-value", "A parameter has a value that it cannot have", detail)
-            .about(parameter, value)
-            .expecting(expected)
+        Self::new(Kind::BadValue, detail).about(parameter, value).expecting(expected)
     }
 
     /// Names the parameter and what was given for it.
@@ -80,48 +77,66 @@ impl Problem {
 
     /// A method that the route does not have.
     pub fn method_not_allowed(allowed: &'static str) -> Self {
-        let title = "The route does not have this method";
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            title,
-            format!("allowed here: {allowed}"),
-        )
-        .expecting(allowed)
-        .with_header(ALLOW, allowed)
+        Self::new(Kind::MethodNotAllowed, format!("allowed here: {allowed}"))
+            .expecting(allowed)
+            .with_header(ALLOW, allowed)
     }
 
     /// The answer.
     pub fn answer(&self) -> Answer {
-        let body = serde_json::to_vec(self).expect("a problem has text keys and no failing parts");
-        let mut answer = Response::new(Bytes::from(body).into());
-        *answer.status_mut() = self.status;
+        let mut answer = Response::new(Bytes::from(self.body()).into());
+        *answer.status_mut() = self.kind.status();
         let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers.iter().cloned());
         answer
     }
+
+    /// The document.
+    pub fn body(&self) -> Vec<u8> {
+        let document = Document {
+            kind: self.kind,
+            title: self.kind.title(),
+            status: self.kind.status().as_u16(),
+            detail: &self.detail,
+            parameter: self.parameter.as_deref(),
+            value: self.value.as_deref(),
+            expected: self.expected.as_deref(),
+            suggestions: &self.suggestions,
+        };
+        serde_json::to_vec(&document).expect("a problem has text keys and no failing parts")
+    }
 }
 
-impl Serialize for Problem {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", &format_args!("urn:tickcast:problem:{}", self.kind))?;
-        map.serialize_entry("title", self.title)?;
-        map.serialize_entry("status", &self.status.as_u16())?;
-        map.serialize_entry("detail", &self.detail)?;
-        let optional = [("parameter", &self.parameter), ("value", &self.value), ("expected", &self.expected)];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                map.serialize_entry(name, value)?;
-            }
-        }
-        if !self.suggestions.is_empty() {
-            map.serialize_entry("suggestions", &self.suggestions)?;
-        }
-        map.end()
-    }
+/// Why a request is not answered as asked (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// What the kind is.
+    title: &'a str,
+    /// The answer's status.
+    status: u16,
+    /// What was wrong this time, and what to do.
+    detail: &'a str,
+    /// The parameter it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    parameter: Option<&'a str>,
+    /// What was given for it, cut to a length that fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    value: Option<&'a str>,
+    /// What would work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expected: Option<&'a str>,
+    /// What was probably meant, the likeliest first.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(required = false)]
+    suggestions: &'a [String],
 }
 
 /// A value from outside, cut to a length that fits an answer.

@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use bytes::BytesMut;
-use serde_json::json;
 use warp::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
-use warp::http::{HeaderMap, HeaderName, StatusCode};
+use warp::http::{HeaderMap, HeaderName};
 
 use super::Answer;
+use super::events::Fault;
 use super::limits::{Code, Refusal, Scope};
+use super::params::Params;
 use super::prices::stream_headers;
-use super::problem::Problem;
-use super::sse::{self, EventName};
+use super::problem::{Kind, Problem};
+use super::sse;
 use crate::clock::millis;
 
 /// Whether this looks like a browser's EventSource, which no status but 200 can tell anything: it would be dead
@@ -23,14 +24,19 @@ pub(super) fn is_event_source(headers: &HeaderMap) -> bool {
     only && accepted.next().is_none() && !headers.contains_key(AUTHORIZATION)
 }
 
+/// Whether who asks can read a status, or says that he can. Only for what the parameters say of that: they are not checked
+/// yet.
+pub(super) fn reads_status(headers: &HeaderMap, params: &Params) -> bool {
+    params.all("errors").any(|errors| errors == "status") || !is_event_source(headers)
+}
+
 /// A refusal that an EventSource understands: a stream that says when to come back, and ends.
 pub(super) fn in_stream(refusal: &Refusal) -> Answer {
     let retry_ms = millis(refusal.retry);
     let mut body = BytesMut::with_capacity(160);
     sse::retry(&mut body, retry_ms);
-    let fault =
-        json!({ "code": refusal.code, "retry_ms": retry_ms, "limit": refusal.limit, "scope": refusal.scope });
-    sse::event(&mut body, EventName::Fault, &fault, None);
+    let Refusal { code, limit, scope, .. } = *refusal;
+    sse::event(&mut body, &Fault { code, retry_ms, limit, scope }, None);
     let length = body.len();
     let mut answer = Answer::new(body.freeze().into());
     stream_headers(answer.headers_mut());
@@ -38,21 +44,22 @@ pub(super) fn in_stream(refusal: &Refusal) -> Answer {
     answer
 }
 
+/// A refusal that everybody else understands.
 pub(super) fn by_status(refusal: &Refusal) -> Answer {
-    let status = match refusal.code {
-        Code::RateLimited | Code::TooManyStreams | Code::TooManyTickets => StatusCode::TOO_MANY_REQUESTS,
-        Code::Overloaded | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,
-    };
+    problem(refusal).answer()
+}
+
+/// A refusal as a problem document, with when to come back.
+pub(super) fn problem(refusal: &Refusal) -> Problem {
     // Whole seconds, never 0: a client that waits for nothing comes back at once.
     let seconds = refusal.retry.as_secs_f64().ceil().max(1.0);
-    let (kind, title, policy) = match refusal.code {
-        Code::RateLimited => ("rate-limited", "Too many streams were opened", Some(("opens", Some(60)))),
-        Code::TooManyStreams => ("too-many-streams", "Too many streams are open", Some(("streams", None))),
-        Code::TooManyTickets => {
-            ("too-many-tickets", "Too many tickets are not used up", Some(("tickets", Some(30))))
-        }
-        Code::Overloaded => ("overloaded", "The server has no room for another stream", None),
-        Code::Draining => ("draining", "The server is about to stop", None),
+    let (kind, policy) = match refusal.code {
+        Code::RateLimited => (Kind::RateLimited, Some(("opens", Some(60)))),
+        Code::TooManyStreams => (Kind::TooManyStreams, Some(("streams", None))),
+        Code::TooManyTickets => (Kind::TooManyTickets, Some(("tickets", Some(30)))),
+        Code::TooManyBadCredentials => (Kind::TooManyBadCredentials, Some(("credentials", Some(60)))),
+        Code::Overloaded => (Kind::Overloaded, None),
+        Code::Draining => (Kind::Draining, None),
     };
     let mut detail = format!("try again in {seconds} s");
     if let Some(limit) = refusal.limit {
@@ -63,8 +70,7 @@ pub(super) fn by_status(refusal: &Refusal) -> Answer {
         };
         let _ = write!(detail, "; the limit is {limit}{whose}");
     }
-    let mut problem =
-        Problem::new(status, kind, title, detail).with_header(RETRY_AFTER, &seconds.to_string());
+    let mut problem = Problem::new(kind, detail).with_header(RETRY_AFTER, &seconds.to_string());
     if let (Some((name, window)), Some(limit)) = (policy, refusal.limit) {
         let window = window.map_or(String::new(), |window| format!(";w={window}"));
         let quota = format!("\"{name}\";q={limit}{window}");
@@ -72,5 +78,5 @@ pub(super) fn by_status(refusal: &Refusal) -> Answer {
             .with_header(HeaderName::from_static("ratelimit-policy"), &quota)
             .with_header(HeaderName::from_static("ratelimit"), &format!("\"{name}\";r=0;t={seconds}"));
     }
-    problem.answer()
+    problem
 }

@@ -12,6 +12,8 @@ mod http2;
 mod hub;
 mod listener;
 mod outgoing;
+mod proxied;
+mod request;
 mod threads;
 mod tls;
 mod window;
@@ -26,6 +28,9 @@ pub use connection::Peer;
 pub(crate) use listener::BACKLOG;
 pub use listener::bind;
 pub(super) use outgoing::Handover;
+pub(crate) use proxied::BadHeader;
+#[cfg(any(test, fuzzing))]
+pub(super) use proxied::{Said, read as read_proxy_header};
 pub use tls::{Tls, TlsError};
 
 use super::State;

@@ -1,23 +1,39 @@
 //! `GET /prices/snapshot`: the same objects as on the stream, once.
 
 use bytes::{BufMut, BytesMut};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use super::asked::{self, Chosen};
+use super::asked::{self, Chosen, Rejected};
 use super::auth::Visitor;
+use super::parameter::Parameter;
 use super::params::Params;
 use super::problem::Problem;
-use super::{Answer, State, json};
+use super::{Answer, State, json_of};
 use crate::clock;
-use crate::fields;
+use crate::fields::{self, PriceMessage};
+
+pub(super) const PARAMETERS: &[Parameter] = &[asked::SYMBOLS, asked::FIELDS, asked::STRICT];
+
+/// The present state of symbols.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Snapshot<'a> {
+    /// Each symbol once, in the order asked.
+    #[schema(value_type = Vec<PriceMessage>)]
+    prices: &'a RawValue,
+    /// What was asked for and is not there.
+    rejected: &'a [Rejected],
+}
 
 /// Answers with the present state of the symbols asked for.
 pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<Answer, Problem> {
-    params.check(&["symbols", "fields", "strict"])?;
+    params.check(PARAMETERS)?;
     let chosen = Chosen::read(state, visitor, params)?;
     let fields = asked::fields(params)?;
     let now = clock::wall();
     let mut out = BytesMut::with_capacity(256 * chosen.symbols.len());
-    out.put_slice(b"{\"prices\":[");
+    out.put_u8(b'[');
     for (position, &id) in chosen.symbols.iter().enumerate() {
         if position > 0 {
             out.put_u8(b',');
@@ -28,9 +44,7 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
             fields::write_json(&mut out, fields, entry, view.ticker, view.changes.newest(fields), now);
         });
     }
-    out.put_slice(b"],\"rejected\":");
-    serde_json::to_writer((&mut out).writer(), &chosen.rejected)
-        .expect("our own messages have no failing parts");
-    out.put_u8(b'}');
-    Ok(json(out.freeze()))
+    out.put_u8(b']');
+    let prices = serde_json::from_slice(&out).expect("our own messages are JSON");
+    Ok(json_of(&Snapshot { prices, rejected: &chosen.rejected }))
 }

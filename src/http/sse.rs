@@ -10,6 +10,11 @@ use std::str::FromStr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::schema::value;
 
 /// The media type of a stream.
 pub const MEDIA_TYPE: &str = "text/event-stream; charset=utf-8";
@@ -36,6 +41,18 @@ impl fmt::Display for Cursor {
     }
 }
 
+impl ToSchema for Cursor {}
+
+impl PartialSchema for Cursor {
+    fn schema() -> RefOr<Schema> {
+        let mut cursor =
+            value(Type::String, "A place in the stream: everything at or below it has been passed");
+        cursor.pattern = Some("^[0-9a-f]{1,8}\\.[0-9]{1,20}$".to_owned());
+        cursor.examples = vec!["7f3a.8812".into()];
+        cursor.into()
+    }
+}
+
 /// A text that is no cursor of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor such as `7f3a.8812`")]
@@ -59,41 +76,51 @@ impl FromStr for Cursor {
     }
 }
 
-/// The named events. Never `error` or `open`: a browser's own events have these names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventName {
-    /// The first event of a stream.
-    Hello,
-    /// A heartbeat that a page can see.
-    Heartbeat,
-    /// Trades that this stream does not have.
-    Gap,
-    /// Something about this stream changed.
-    Notice,
-    /// The request was refused for now.
-    Fault,
-    /// The server is about to end the stream.
-    Bye,
+macro_rules! events {
+    ($($(#[$about:meta])* $variant:ident $name:literal),+ $(,)?) => {
+        /// The named events. Never `error` or `open`: a browser's own events have these names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum EventName { $($(#[$about])* $variant),+ }
+
+        impl EventName {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
 }
 
-impl EventName {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hello => "hello",
-            Self::Heartbeat => "hb",
-            Self::Gap => "gap",
-            Self::Notice => "notice",
-            Self::Fault => "fault",
-            Self::Bye => "bye",
-        }
-    }
+events! {
+    /// The first event of a stream.
+    Hello "hello",
+    /// A heartbeat that a page can see.
+    Heartbeat "hb",
+    /// Trades that this stream does not have.
+    Gap "gap",
+    /// A bar, whole.
+    Candle "candle",
+    /// Something about this stream changed.
+    Notice "notice",
+    /// The request was refused for now.
+    Fault "fault",
+    /// The server is about to end the stream.
+    Bye "bye",
+}
+
+/// What an event of one name says.
+pub trait EventData: Serialize {
+    /// The name.
+    const NAME: EventName;
 }
 
 /// Appends a named event.
-pub fn event(out: &mut BytesMut, name: EventName, data: &impl Serialize, id: Option<Cursor>) {
+pub fn event<D: EventData>(out: &mut BytesMut, data: &D, id: Option<Cursor>) {
     out.put_slice(b"event: ");
-    out.put_slice(name.name().as_bytes());
+    out.put_slice(D::NAME.name().as_bytes());
     out.put_slice(b"\ndata: ");
     serde_json::to_writer((&mut *out).writer(), data)
         .expect("our own messages have text keys and no failing parts");
@@ -138,6 +165,13 @@ mod tests {
 
     use super::*;
 
+    #[derive(Serialize)]
+    struct Text(&'static str);
+
+    impl EventData for Text {
+        const NAME: EventName = EventName::Notice;
+    }
+
     fn cursor(epoch: u32, version: u64) -> Cursor {
         Cursor { epoch: Epoch(epoch), version }
     }
@@ -146,14 +180,14 @@ mod tests {
     fn an_event_is_one_block_with_its_id_last() {
         let mut out = BytesMut::new();
         retry(&mut out, 2317);
-        event(&mut out, EventName::Hello, &serde_json::json!({"time": 1}), Some(cursor(0x7f3a, 0)));
-        assert_eq!(&out[..], b"retry: 2317\nevent: hello\ndata: {\"time\":1}\nid: 7f3a.0\n\n");
+        event(&mut out, &Text("news"), Some(cursor(0x7f3a, 0)));
+        assert_eq!(&out[..], b"retry: 2317\nevent: notice\ndata: \"news\"\nid: 7f3a.0\n\n");
     }
 
     #[test]
     fn p76_a_line_break_in_data_stays_inside_its_json() {
         let mut out = BytesMut::new();
-        event(&mut out, EventName::Notice, &serde_json::json!({"text": "a\r\nid: 1\n\ndata: b\0"}), None);
+        event(&mut out, &Text("a\r\nid: 1\n\ndata: b\0"), None);
         assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 3);
         assert!(!out.contains(&b'\r') && !out.contains(&0));
     }

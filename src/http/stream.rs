@@ -2,21 +2,22 @@
 //! nothing itself and knows no socket; it says what to wait for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rand::RngExt;
-use serde_json::json;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::State;
-use super::auth::lease::{self, LeaseEvent};
+use super::auth::lease::LeaseEvent;
+use super::events::{Bye, ByeReason, Heartbeat as Beaten, Notice};
 use super::limits::{Slot, jittered};
 use super::list::{Change, List};
-use super::sse::{self, EventName};
+use super::sse;
 use crate::clock;
-use crate::fanout::{self, Place, Shelf, Wait};
+use crate::fanout::{self, Counted, Place, Shelf, Wait};
 use crate::metrics::{ByReason, Metrics};
 
 /// A comment goes out after so long without a byte: below the idle timeouts of all proxies we know (P4, P14).
@@ -24,6 +25,8 @@ const COMMENT_AFTER: Duration = Duration::from_secs(15);
 
 /// One open stream. Dropping it closes it: its slot is given back.
 pub(super) struct PriceStream {
+    /// Its number in this process, for logs: it has no span, which would weigh more than itself.
+    number: u64,
     place: Place,
     slot: Slot,
     list: List,
@@ -35,12 +38,12 @@ pub(super) struct PriceStream {
     /// Our moment in the drain window, once the server is stopping.
     bye_at: Option<Instant>,
     /// Why it has ended, once it has.
-    ended: Option<&'static str>,
+    ended: Option<ByeReason>,
     /// The client was told that its credential expires.
     told_expiring: bool,
     stalled: bool,
-    /// The client was told that its budget slows the stream down.
-    told_slowed: bool,
+    /// The client was told that its budget slows the stream down: by [`Counted`].
+    told_slowed: [bool; 2],
     metrics: Arc<Metrics>,
 }
 
@@ -80,10 +83,13 @@ impl PriceStream {
         list: List,
         metrics: Arc<Metrics>,
     ) -> Self {
+        static STREAMS: AtomicU64 = AtomicU64::new(0);
+        let number = STREAMS.fetch_add(1, Ordering::Relaxed) + 1;
         metrics.streams_open.inc();
         metrics.streams_opened.inc();
-        debug!("stream opened");
+        debug!(stream = number, "stream opened");
         Self {
+            number,
             place,
             slot,
             list,
@@ -94,7 +100,7 @@ impl PriceStream {
             ended: None,
             told_expiring: false,
             stalled: false,
-            told_slowed: false,
+            told_slowed: [false; 2],
             metrics,
         }
     }
@@ -138,12 +144,12 @@ impl PriceStream {
             // At its own moment of the drain window, so that clients don't all come back at once.
             let share = || state.http.drain_window.mul_f64(rand::rng().random_range(0.0..1.0));
             if now >= *self.bye_at.get_or_insert_with(|| now + share()) {
-                return self.end("draining", state, shelf, now);
+                return self.end(ByeReason::Draining, state, shelf, now);
             }
         }
         // A key that is taken back comes without a time: it is seen here, with the next prices or the next heartbeat.
         match self.slot.lease().say(now) {
-            Some(LeaseEvent::Ended(end)) => return self.end(end.reason(), state, shelf, now),
+            Some(LeaseEvent::Ended(end)) => return self.end(end.into(), state, shelf, now),
             Some(LeaseEvent::Expiring(left)) if !std::mem::replace(&mut self.told_expiring, true) => {
                 return self.say(expiring(left), shelf, now);
             }
@@ -161,8 +167,11 @@ impl PriceStream {
             fanout::Turn::Again => return Turn::Again,
             fanout::Turn::Wait(wait) => wait,
         };
-        if self.place.is_slowed() && !std::mem::replace(&mut self.told_slowed, true) {
-            let notice = self.slowed(state);
+        let is_news =
+            |counted: &Counted| self.place.is_slowed_by(*counted) && !self.told_slowed[*counted as usize];
+        if let Some(counted) = Counted::ALL.into_iter().find(is_news) {
+            self.told_slowed[counted as usize] = true;
+            let notice = self.slowed(state, counted);
             return self.say(notice, shelf, now);
         }
         match self.heartbeat.take(now) {
@@ -179,7 +188,7 @@ impl PriceStream {
         }
     }
 
-    fn end(&mut self, reason: &'static str, state: &State, shelf: &Shelf, now: Instant) -> Turn {
+    fn end(&mut self, reason: ByeReason, state: &State, shelf: &Shelf, now: Instant) -> Turn {
         self.ended = Some(reason);
         self.say(bye(reason, state), shelf, now)
     }
@@ -194,17 +203,16 @@ impl PriceStream {
         self.metrics.bytes_sent.inc_by(bytes as u64);
     }
 
-    fn slowed(&self, state: &State) -> Bytes {
-        let limit = self.slot.budget().map(|budget| budget.per_second());
-        let code = "messages_per_second";
-        state.limited(code);
+    fn slowed(&self, state: &State, counted: Counted) -> Bytes {
+        let limit = self.slot.budget().and_then(|budget| budget.per_second(counted));
+        state.limited(counted.limit());
+        let scope = self.slot.scope();
+        let notice = match counted {
+            Counted::Messages => Notice::MessagesPerSecond { limit, scope },
+            Counted::Bytes => Notice::BytesPerSecond { limit, scope },
+        };
         let mut out = BytesMut::with_capacity(128);
-        sse::event(
-            &mut out,
-            EventName::Notice,
-            &json!({ "code": code, "limit": limit, "scope": self.slot.scope() }),
-            None,
-        );
+        sse::event(&mut out, &notice, None);
         out.freeze()
     }
 
@@ -212,40 +220,33 @@ impl PriceStream {
         let mut out = BytesMut::with_capacity(80);
         let position = self.place.pass(&state.fanout);
         let position = self.place.at(position);
-        sse::event(
-            &mut out,
-            EventName::Heartbeat,
-            &json!({ "time": clock::wall().as_millis() }),
-            Some(position),
-        );
+        sse::event(&mut out, &Beaten { time: clock::wall().as_millis() }, Some(position));
         out.freeze()
     }
 }
 
 fn expiring(left: Duration) -> Bytes {
     let mut out = BytesMut::with_capacity(80);
-    let notice = json!({ "code": lease::EXPIRING, "in_ms": clock::millis(left) });
-    sse::event(&mut out, EventName::Notice, &notice, None);
+    sse::event(&mut out, &Notice::CredentialExpiring { in_ms: clock::millis(left) }, None);
     out.freeze()
 }
 
-fn bye(reason: &str, state: &State) -> Bytes {
+fn bye(reason: ByeReason, state: &State) -> Bytes {
     let retry_ms = clock::millis(jittered(state.stream.retry));
     let mut out = BytesMut::with_capacity(128);
     sse::retry(&mut out, retry_ms);
-    sse::event(&mut out, EventName::Bye, &json!({ "reason": reason, "retry_ms": retry_ms }), None);
+    sse::event(&mut out, &Bye { reason, retry_ms }, None);
     out.freeze()
 }
 
 impl Drop for PriceStream {
     fn drop(&mut self) {
         let reason = match (self.ended, self.stalled) {
-            (Some("draining"), _) => "drained",
-            (Some(reason), _) => reason,
+            (Some(reason), _) => reason.name(),
             (None, true) => "stalled",
             _ => "client",
         };
-        debug!(reason, "stream closed");
+        debug!(stream = self.number, reason, "stream closed");
         self.metrics.streams_open.dec();
         self.metrics.streams_closed.get_or_create(&ByReason { reason }).inc();
     }
@@ -291,7 +292,7 @@ mod tests {
     use crate::http::limits::Limits;
     use crate::http::link::Link;
     use crate::ingest::Board;
-    use crate::metrics::Metrics;
+    use crate::metrics::{ByLimit, Metrics};
 
     const EVER: Duration = Duration::from_secs(86_400);
 
@@ -302,9 +303,12 @@ mod tests {
 
     impl Node {
         fn new(messages_per_second: Option<u32>) -> Self {
+            Self::with(config::Limits { messages_per_second, ..config::Limits::default() })
+        }
+
+        fn with(limits: config::Limits) -> Self {
             let desk = Desk::new(2);
             let metrics = Arc::new(Metrics::default());
-            let limits = config::Limits { messages_per_second, ..config::Limits::default() };
             let state = State {
                 fanout: desk.fanout.clone(),
                 board: Board::new(Arc::clone(&metrics)),
@@ -413,6 +417,42 @@ mod tests {
         }
         assert_eq!(notices, [1], "with the first that came late, and once");
         assert_eq!(start.elapsed().as_secs(), 3, "one a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_that_slows_a_stream_down_is_told_once_and_counted() {
+        // One message has some 45 bytes.
+        for (messages_per_second, bytes_per_second, limit, most) in
+            [(2, 1_000, "messages_per_second", 2), (20, 90, "bytes_per_second", 90)]
+        {
+            let node = Node::with(config::Limits {
+                messages_per_second: Some(messages_per_second),
+                bytes_per_second: Some(bytes_per_second),
+                ..config::Limits::default()
+            });
+            let mut stream = node.open(Duration::ZERO).await;
+            let (start, mut bytes, mut notices) = (Instant::now(), 0, Vec::new());
+            for price in 100..120 {
+                node.desk.set(0, &price.to_string());
+                let mut said = next(&mut stream).await;
+                if let Some(notice) = said.strip_prefix("event: notice\ndata: ") {
+                    notices.push(notice.trim_end().to_owned());
+                    said = next(&mut stream).await;
+                }
+                assert!(said.contains(&format!("\"{price}\"")), "{said}");
+                bytes += said.len() as u64;
+            }
+            let notice = format!("{{\"code\":\"{limit}\",\"limit\":{most},\"scope\":\"client\"}}");
+            assert_eq!(notices, [notice]);
+            // The snapshot took a part of the first second's worth, and the last message is not paid for yet.
+            let due = if limit == "bytes_per_second" { bytes / 90 } else { 20 / 2 };
+            let took = start.elapsed().as_secs();
+            assert!((due - 2..=due).contains(&took), "{limit}: {took} s for what takes {due}");
+            let counts = Counted::ALL
+                .map(|counted| ByLimit { limit: counted.limit() })
+                .map(|by| node.state.metrics.limited.get_or_create(&by).get());
+            assert_eq!(counts, if most == 2 { [1, 0] } else { [0, 1] });
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! How every feed is: one [`Feed`] per connection, written by its driver, read by `/feeds`, health and metrics.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tickcast_feeds::{UnixNanos, Venue};
+use utoipa::ToSchema;
 
 use crate::clock;
 use crate::consolidate::Moment;
-use crate::metrics::{ByState, Metrics, VenueLabel};
+use crate::metrics::{ByState, INSTRUMENTS, Levels, Metrics, VenueLabel};
 
 /// Lags kept for the percentiles.
 const LAGS_MAX: usize = 512;
@@ -49,7 +50,7 @@ pub struct Feed {
 }
 
 /// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedState {
     /// Not open yet.
@@ -71,7 +72,20 @@ pub enum FeedState {
 }
 
 impl FeedState {
-    fn name(self) -> &'static str {
+    /// All states.
+    pub const ALL: [Self; 8] = [
+        Self::Connecting,
+        Self::Subscribing,
+        Self::Live,
+        Self::Silent,
+        Self::Waiting,
+        Self::Banned,
+        Self::Blocked,
+        Self::Stopped,
+    ];
+
+    /// The word in `/feeds` and in metrics.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Subscribing => "subscribing",
@@ -104,44 +118,74 @@ struct Inner {
 }
 
 /// What was counted on one connection.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub(super) struct Counts {
+    /// Frames read.
     pub(super) frames: u64,
+    /// Ticks made of them.
     pub(super) ticks: u64,
+    /// Frames that were not understood.
     pub(super) frames_refused: u64,
+    /// Holes in the venue's numbering.
     pub(super) gaps: u64,
+    /// Ticks that were there already.
     pub(super) duplicates: u64,
+    /// Connections after the first.
     pub(super) reconnects: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// What a venue will not send.
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Refused {
+    /// The instrument as the venue names it, where it says which.
+    #[schema(required = true)]
     wire: Option<String>,
+    /// The venue's words.
     reason: String,
 }
 
-/// One feed as `/feeds` shows it.
-#[derive(Debug, Serialize)]
+/// How one connection to a venue is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Feed)]
 pub struct Report {
+    /// Whose.
     venue: &'static str,
+    /// Which of the venue's, from 1.
     connection: u32,
     state: FeedState,
+    /// In this state since, ms since 1970.
     since: i64,
+    /// Where it goes, without secrets.
     url: String,
+    /// Instruments that it is to follow.
     wanted: usize,
+    /// Instruments that the venue said it sends.
     acknowledged: usize,
+    /// Instruments that the venue will not send.
     refused: Vec<Refused>,
+    /// Since the newest tick; null before the first.
+    #[schema(required = true)]
     last_tick_age_ms: Option<u64>,
+    /// How far ticks are behind the venue's clock; null where that is not known.
+    #[schema(required = true)]
     lag_ms: Option<Lag>,
     #[serde(flatten)]
+    #[schema(inline)]
     counts: Counts,
+    /// Until it is tried again, where it is between two attempts.
+    #[schema(required = true)]
     next_attempt_ms: Option<u64>,
+    /// Why the last connection ended, where one did.
+    #[schema(required = true)]
     last_error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A delay in ms; negative where the venue's clock is ahead of ours.
+#[derive(Debug, Serialize, ToSchema)]
 struct Lag {
+    /// The median.
     p50: i64,
+    /// That of the slowest in a hundred.
     p99: i64,
 }
 
@@ -215,6 +259,7 @@ impl Board {
             inner: Arc::new(Mutex::new(inner)),
             metrics: Arc::clone(&self.metrics),
         };
+        self.metrics.show(venue);
         feed.gauge(FeedState::Connecting).inc();
         // Beside the one that it replaces.
         let is_before = |other: &Feed| (other.venue, other.connection) != (venue, connection);
@@ -253,6 +298,26 @@ impl Board {
     /// Notes why the bus is of no use now; `None` where it is.
     pub fn bus(&self, problem: Option<String>) {
         lock(&self.bus).problem = problem;
+    }
+
+    /// Notes how old each venue's newest tick is, and what of its instruments it serves.
+    pub fn measure(&self, levels: &Levels, now: Moment) {
+        let mut newest: HashMap<Venue, Instant> = HashMap::new();
+        for feed in lock(&self.feeds).iter() {
+            let inner = feed.lock();
+            if let Some(at) = inner.last_tick {
+                newest.entry(feed.venue).and_modify(|known| *known = at.max(*known)).or_insert(at);
+            }
+            let counts = [inner.wanted, inner.acknowledged, inner.refused.len()];
+            for (state, count) in INSTRUMENTS.into_iter().zip(counts) {
+                let labels = ByState { venue: VenueLabel(feed.venue), state };
+                levels.instruments.get_or_create(&labels).inc_by(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+        for (venue, at) in newest {
+            let age = now.at.saturating_duration_since(at).as_secs_f64();
+            levels.tick_age.get_or_create(&venue.into()).set(age);
+        }
     }
 
     /// Whether any feed is ticking. Where they are another node's: whether there is anything to serve.

@@ -30,7 +30,7 @@ use crate::clock;
 use crate::config::url_without_secrets;
 use crate::consolidate::Moment;
 use crate::recording::Direction;
-pub use error::ConnectionError;
+pub use error::{ConnectionError, RECONNECT_REASONS};
 pub use order::{Means, News, Order, Report};
 
 /// Without a byte for so long we ping; after twice that the connection is dead. Every venue answers protocol pings.
@@ -63,7 +63,7 @@ pub async fn run(order: Order, mut means: Means) -> ConnectionError {
     };
     means.pipeline.connected();
     let url = url_without_secrets(&order.target.url);
-    debug!(venue = %order.profile.venue, connection = means.feed.connection(), %url, "connection opened");
+    debug!(%url, "connection opened");
     if let Some(recorder) = &means.recorder {
         recorder.note(Direction::Open, Frame::Text(&url), clock::wall());
     }
@@ -212,9 +212,9 @@ impl Connection {
 
     /// One frame into the store; what it says beside that is noted.
     fn take(&mut self, frame: Frame<'_>, now: Moment) {
-        let Self { means, subscriptions, notices, order, is_authenticated, .. } = self;
+        let Self { means, subscriptions, notices, is_authenticated, .. } = self;
         let Means { feed, pipeline, .. } = means;
-        let (venue, connection, at) = (order.profile.venue, feed.connection(), Instant::from_std(now.at));
+        let at = Instant::from_std(now.at);
         let mut is_changed = false;
         pipeline.frame(frame, now, |heard| match heard {
             Heard::Tick(wire) => {
@@ -243,10 +243,10 @@ impl Connection {
             Heard::Refused { wire, reason } => {
                 is_changed = true;
                 if let Some(wire) = subscriptions.refused(wire, at) {
-                    warn!(%venue, connection, wire, reason, "a subscription was refused");
+                    warn!(wire, reason, "a subscription was refused");
                     feed.refused(Some(wire), reason);
                 } else {
-                    debug!(%venue, connection, wire, reason, "the venue refused a request");
+                    debug!(wire, reason, "the venue refused a request");
                 }
             }
             Heard::Reconnect => notices.leaving = true,
@@ -311,7 +311,7 @@ impl Connection {
             Ok::<(), SocketError>(())
         };
         if !matches!(timeout(CLOSE_MAX, close).await, Ok(Ok(()))) {
-            debug!(venue = %self.order.profile.venue, "the venue did not answer our close frame");
+            debug!("the venue did not answer our close frame");
         }
     }
 

@@ -132,7 +132,7 @@ impl Pipeline {
         let mut rest = events.iter().as_slice();
         while let Some(first) = rest.first() {
             let Some(wire) = ticked_wire(first) else {
-                self.other(first, &mut heard);
+                self.other(first, now, &mut heard);
                 rest = &rest[1..];
                 continue;
             };
@@ -171,7 +171,7 @@ impl Pipeline {
         any
     }
 
-    fn other(&self, event: &Event<'_>, heard: &mut impl FnMut(Heard<'_>)) {
+    fn other(&self, event: &Event<'_>, now: Moment, heard: &mut impl FnMut(Heard<'_>)) {
         match event {
             Event::Gap { wire, missing } => {
                 let venue = ByVenue::from(self.feed.venue());
@@ -181,7 +181,10 @@ impl Pipeline {
                 self.latest.gap(self.feed.venue(), wire, *missing);
             }
             // No price is moved by it: what was last before the print that no longer holds is not known.
-            Event::Undone(_) => _ = self.counters.ignored("undone").inc(),
+            Event::Undone(undone) => {
+                self.counters.ignored("undone").inc();
+                self.latest.undo(self.feed.venue(), undone, now);
+            }
             Event::Reply(text) => heard(Heard::Reply(text.clone())),
             Event::Acknowledged { wire } => heard(Heard::Acknowledged(wire.as_deref())),
             Event::Refused { wire, reason } => heard(Heard::Refused { wire: wire.as_deref(), reason }),
@@ -292,6 +295,7 @@ fn is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::candles::Interval;
     use crate::catalogue::SymbolId;
     use crate::clock;
     use crate::ingest::Board;
@@ -325,6 +329,10 @@ mod tests {
             metrics.ticks_ignored.get_or_create(&labels).get()
         };
         assert_eq!((ignored("ineligible"), ignored("undone"), ignored("late")), (2, 2, 0));
+        // The bars know better: the print of 100.10 is gone, and nothing is left that had a price. The correction is of a
+        // print that was gone already.
+        let (_, bars) = latest.candles(SymbolId(0), Interval::Minute, None, 9).expect("a symbol");
+        assert_eq!(bars, []);
         assert_eq!(metrics.frames_refused.get_or_create(&Venue::Alpaca.into()).get(), 0);
     }
 

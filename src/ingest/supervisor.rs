@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, Span, debug, field, info, info_span, warn};
 
 use super::backoff::{Backoff, Trouble};
 use super::board::{Board, Feed, FeedState};
@@ -280,7 +280,14 @@ impl Supervisor {
             key: self.setup.key.clone(),
         };
         debug!(venue = %profile.venue, connection = feed.connection(), is_replacement, "connecting");
-        let task = self.connections.spawn(async move { (id, connection::run(order, means).await) }).id();
+        let span =
+            info_span!("feed", venue = %profile.venue, connection = feed.connection(), reason = field::Empty);
+        let serving = async move {
+            let error = connection::run(order, means).await;
+            Span::current().record("reason", error.reason());
+            (id, error)
+        };
+        let task = self.connections.spawn(serving.instrument(span)).id();
         let open = Some(Open { id, wires: Arc::clone(&line.wires), task, host: self.host, feed, retire });
         if is_replacement {
             line.replacement = open;

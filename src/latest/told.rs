@@ -107,31 +107,33 @@ impl Latest {
         Put::Late
     }
 
-    /// Says of every symbol that its price cannot be relied on: whoever tells is not heard any more. The next that is told of a
-    /// symbol puts it right.
+    /// Says of every symbol that its price cannot be relied on: whoever tells is not heard any more.
     pub fn cut(&self) {
+        self.catalogue().ids().for_each(|id| self.cut_one(id));
+    }
+
+    /// Says so of one symbol, which is told no more. The next that is told of it puts it right.
+    pub fn cut_one(&self, id: SymbolId) {
         let shared = &*self.shared;
         let Some(told) = &shared.told else { return };
-        for id in self.catalogue().ids() {
-            let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
-            let changed = shared.rows.get_mut(&id).is_some_and(|mut row| {
-                let row = &mut *row;
-                if row.ticker.status == Status::Stale {
-                    return false;
-                }
-                let stale = Ticker { status: Status::Stale, ..row.ticker.clone() };
-                // No version: those are given by who tells, and the next one will be another symbol's.
-                row.changes.note(&row.ticker, &stale, row.version);
-                row.ticker = stale;
-                row.edition += 1;
-                row.count += 1;
-                true
-            });
-            if changed {
-                told.late(id);
-                drop(guard);
-                shared.bells.ring(id);
+        let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = shared.rows.get_mut(&id).is_some_and(|mut row| {
+            let row = &mut *row;
+            if row.ticker.status == Status::Stale {
+                return false;
             }
+            let stale = Ticker { status: Status::Stale, ..row.ticker.clone() };
+            // No version: those are given by who tells, and the next one will be another symbol's.
+            row.changes.note(&row.ticker, &stale, row.version);
+            row.ticker = stale;
+            row.edition += 1;
+            row.count += 1;
+            true
+        });
+        if changed {
+            told.late(id);
+            drop(guard);
+            shared.bells.ring(id);
         }
     }
 
@@ -166,5 +168,99 @@ impl Told {
         // In this order: who sees the edition sees what it is about.
         self.late[id.index()].store(edition, Ordering::SeqCst);
         self.edition.store(edition, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config;
+    use crate::fanout::tests::Desk;
+    use crate::fanout::{Fanout, Flush};
+    use crate::metrics::Metrics;
+    use crate::ticker::Session;
+    use tickcast_feeds::Price;
+
+    const EPOCH: Epoch = Epoch(0x7f3a);
+
+    /// A told store of two symbols, and its fan-out.
+    fn told() -> (Latest, Fanout) {
+        let bells = Arc::new(Bells::default());
+        let latest = Latest::told(Arc::clone(&bells));
+        let fanout = Fanout::new(latest.clone(), bells, Arc::new(Metrics::default()), EPOCH);
+        let text = "[feeds.sim]\ngenerate = 2";
+        let config = config::load(text, "test", std::iter::empty()).expect("a config");
+        let catalogue = latest.catalogue().revised(config.instruments);
+        latest.revise(catalogue, &[], crate::clock::now());
+        (latest, fanout)
+    }
+
+    fn ticker(price: &str) -> Ticker {
+        let price = Price::parse(price).expect("a number");
+        Ticker { price, status: Status::Live, ..Ticker::unknown(Session::Open) }
+    }
+
+    fn text(flush: &Flush) -> String {
+        String::from_utf8(flush.bytes.to_vec()).expect("text")
+    }
+
+    fn line(symbol: &str, price: &str, status: &str, id: &str) -> String {
+        let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
+        format!("data: {{\"symbol\":\"{symbol}\",\"price\":\"{price}\",\"status\":\"{status}\"}}\n{id}\n")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p38_what_comes_out_of_turn_reaches_open_streams_and_no_id_goes_back() {
+        let (latest, fanout) = told();
+        let [a, b] = [SymbolId(0), SymbolId(1)];
+        assert_eq!(latest.put(a, ticker("1"), 5), Put::New);
+        assert_eq!(latest.put(b, ticker("2"), 3), Put::Late);
+        let fields = crate::fields::FieldSet::parse("price,status").expect("fields");
+        let wanted = || crate::fanout::Wanted { symbols: vec![a, b], fields, ..Desk::new(2).wanted() };
+        let mut stream = fanout.subscribe(wanted());
+        let first = text(&stream.next().await);
+        assert_eq!(first, line("S001", "2", "live", "7f3a.3") + &line("S000", "1", "live", "7f3a.5"));
+        // Below what the stream has passed.
+        assert_eq!(latest.put(b, ticker("2.5"), 4), Put::Late);
+        assert_eq!(text(&stream.next().await), line("S001", "2.5", "live", ""));
+        assert_eq!(
+            (latest.put(b, ticker("9"), 3), latest.put(b, ticker("2.5"), 4)),
+            (Put::Known, Put::Known)
+        );
+        // Nobody tells any more, and then somebody does.
+        latest.cut();
+        let stale = line("S001", "2.5", "stale", "") + &line("S000", "1", "stale", "7f3a.5");
+        assert_eq!(text(&stream.next().await), stale);
+        assert_eq!(latest.put(a, ticker("1"), 5), Put::Late);
+        assert_eq!(text(&stream.next().await), line("S000", "1", "live", "7f3a.5"));
+        // Whoever comes back ahead of this node gets nothing old.
+        latest.given(8);
+        let resume = fanout.resume("7f3a.8");
+        let mut ahead = fanout.subscribe(crate::fanout::Wanted { resume, ..wanted() });
+        latest.put(b, ticker("3"), 7);
+        latest.put(a, ticker("4"), 9);
+        assert_eq!(text(&ahead.next().await), line("S000", "4", "live", "7f3a.9"));
+        assert_eq!(fanout.resume("7f3a.9000000"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn versions_that_begin_anew_bring_everything_once_more() {
+        let (latest, fanout) = told();
+        let a = SymbolId(0);
+        latest.put(a, ticker("1"), 900);
+        let fields = crate::fields::FieldSet::parse("price,status").expect("fields");
+        let wanted = crate::fanout::Wanted { symbols: vec![a], fields, ..Desk::new(2).wanted() };
+        let mut stream = fanout.subscribe(wanted);
+        assert_eq!(text(&stream.next().await), line("S000", "1", "live", "7f3a.900"));
+        latest.cut();
+        latest.begin(Epoch(0xb));
+        assert_eq!(text(&stream.next().await), line("S000", "1", "stale", "b.0"));
+        latest.put(a, ticker("2"), 1);
+        assert_eq!(text(&stream.next().await), line("S000", "2", "live", "b.1"));
+        assert_eq!((fanout.resume("7f3a.900"), fanout.resume("b.1").is_some()), (None, true));
+        let next = tokio::time::timeout(Duration::from_secs(60), stream.next()).await;
+        assert!(next.is_err(), "nothing more to say");
     }
 }

@@ -1,19 +1,16 @@
 //! Whether everybody can read and use the dashboard: contrast, names, width, motion, and axe-core where that is at hand.
 
-use std::collections::BTreeSet;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
+use super::barriers::{LOOKS, axe, nameless};
 use super::webdriver::Browser;
 use super::{demo, run, stage};
-
-const LOOKS: &str = include_str!("looks.js");
 
 #[test]
 fn everyone_can_read_and_reach_it_in_light_and_dark_on_a_desk_and_on_a_phone() {
     let Some(browser) = Browser::start() else { return };
     let service = stage("outage", "5");
-    browser.open(&service.url("/?symbols=BTC,DOGE,AAPL,nope"));
+    browser.open(&service.url("/?symbols=BTC,DOGE,AAPL,nope&interval=1m"));
     browser.run(LOOKS);
     run(
         &browser,
@@ -44,7 +41,7 @@ fn everyone_can_read_and_reach_it_in_light_and_dark_on_a_desk_and_on_a_phone() {
         assert_eq!(seen["twice"], json!([]));
         assert_eq!(seen["wide"], 0, "the page scrolls sideways at {width} px");
     }
-    let nameless = nameless(&browser);
+    let nameless = nameless(&browser, 40);
     assert!(nameless.is_empty(), "{nameless:?}");
     axe(&browser);
 }
@@ -62,32 +59,4 @@ fn who_asks_for_reduced_motion_sees_prices_change_and_nothing_move() {
     browser.devtools("Emulation.setEmulatedMedia", &media);
     browser.open(&service.url("/"));
     assert_eq!(run(&browser, moved), 0);
-}
-
-/// What can be used and has no name, in the tree that the browser gives to a screen reader.
-fn nameless(browser: &Browser) -> Vec<String> {
-    let roles = BTreeSet::from([
-        "button", "link", "slider", "checkbox", "radio", "combobox", "listbox", "option", "table", "log",
-        "img",
-    ]);
-    let tree = browser.devtools("Accessibility.getFullAXTree", &json!({}));
-    let nodes = tree["nodes"].as_array().unwrap();
-    let used = nodes.iter().filter(|node| {
-        node["ignored"] == false && roles.contains(node["role"]["value"].as_str().unwrap_or_default())
-    });
-    let (named, nameless): (Vec<_>, Vec<_>) =
-        used.partition(|node| !node["name"]["value"].as_str().unwrap_or_default().is_empty());
-    assert!(named.len() > 40, "the check saw little: {}", named.len());
-    nameless.into_iter().map(Value::to_string).collect()
-}
-
-/// axe-core's findings, where `TICKCAST_TEST_AXE` names its script: none may be serious.
-fn axe(browser: &Browser) {
-    let Some(path) = std::env::var_os("TICKCAST_TEST_AXE") else { return };
-    browser.run(&std::fs::read_to_string(&path).unwrap());
-    let found = browser.run(
-        "const { violations } = await axe.run();
-         return violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => ({ id: v.id, where: v.nodes.map(n => n.html) }));",
-    );
-    assert_eq!(found, json!([]));
 }

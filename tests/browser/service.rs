@@ -1,5 +1,7 @@
 //! The service inside the test's process, with a runtime of its own.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 

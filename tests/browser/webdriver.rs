@@ -144,6 +144,11 @@ impl Browser {
         self.command("POST", &format!("{}/window", self.session), &json!({ "handle": tab }));
     }
 
+    /// Closes the tab that commands go to; another has to be shown then.
+    pub fn close_tab(&self) {
+        self.command("DELETE", &format!("{}/window", self.session), &json!({}));
+    }
+
     /// A command of the browser's own protocol.
     pub fn devtools(&self, command: &str, params: &Value) -> Value {
         let path = format!("{}/goog/cdp/execute", self.session);

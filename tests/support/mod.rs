@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tickcast::app::{self, AppError, Drive};
+use tickcast::candles::Keeping;
 use tickcast::catalogue::Catalogue;
 use tickcast::clock;
 use tickcast::config::{self, Config};
@@ -109,7 +110,8 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
         let bells = Arc::new(Bells::default());
-        let latest = Latest::new(Arc::clone(&catalogue), &[(Venue::Sim, PATIENCE * 10)], Arc::clone(&bells));
+        let latest = Latest::new(Arc::clone(&catalogue), &[(Venue::Sim, PATIENCE * 10)], Arc::clone(&bells))
+            .with_candles(Keeping::new(config.candles.clone(), &metrics));
         let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(0x7f3a));
         let board = Board::new(Arc::clone(&metrics));
         let feed = board.add(Venue::Sim, "sim".to_owned(), catalogue.len());

@@ -139,7 +139,7 @@ fn mistakes_in_plans_and_auth_are_told_together() {
             "test.toml:10: [plans.free] symbols: no symbol is `BTX`; did you mean `BTC`?",
             "test.toml:10: [plans.free] symbols: no symbol is like `ZZ*`; a plan names symbols, not aliases",
             "test.toml:11: [plans.free]: unknown key `stream`; here may stand: symbols, streams_per_client, \
-             opens_per_minute, messages_per_second, throttle_min, symbols_max, operator",
+             opens_per_minute, messages_per_second, bytes_per_second, throttle_min, symbols_max, operator",
             "test.toml:13: [plans.none] symbols: holds no symbol; leave it out for all of them",
             "test.toml:15: [auth] anonymous: there is no plan `fre`; did you mean `free`?",
             "test.toml:16: [auth] plan: there is no plan `gold`; there are: a b, free, none",
@@ -172,4 +172,12 @@ fn p68_which_header_proxies_write_is_said() {
         (config.http.forwarded, Config::default().http.forwarded),
         (Forwarded::Standard, Forwarded::XForwardedFor)
     );
+    let ahead = "[http]\nforwarded = \"proxy-protocol\"\n";
+    let config = read(&format!("{ahead}trusted_proxies = [\"10.0.0.1\"]"), &[]).expect("it is right");
+    assert_eq!(config.http.forwarded, Forwarded::ProxyProtocol);
+    for nobody in ["", "trusted_proxies = []"] {
+        let told = mistakes(&format!("{ahead}{nobody}"));
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert!(told.contains("[http] forwarded: proxy-protocol is believed from nobody"), "{told}");
+    }
 }

@@ -10,6 +10,13 @@ use crate::http::params::Params;
 /// Bytes in a key or a token; more is neither.
 const CREDENTIAL_MAX: usize = 8 << 10;
 
+/// The header that a key or a token may stand in.
+pub(in crate::http) const API_KEY_HEADER: &str = "X-API-Key";
+/// The parameter for a key in the query.
+pub(in crate::http) const API_KEY: &str = "api_key";
+/// The parameter for a ticket.
+pub(in crate::http) const TICKET: &str = "ticket";
+
 /// What a request shows. No `Debug`: it must not get into a log by accident.
 pub(super) enum Shown {
     /// A key or a token.
@@ -41,7 +48,7 @@ pub(super) fn find(
     params: &mut Params,
     places: Places<'_>,
 ) -> Result<Option<Shown>, Denied> {
-    let (ticket, api_key) = (params.take("ticket"), params.take("api_key"));
+    let (ticket, api_key) = (params.take(TICKET), params.take(API_KEY));
     if let Some(value) = once(headers.get_all(AUTHORIZATION).into_iter())? {
         let text = text(value)?;
         let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
@@ -50,7 +57,7 @@ pub(super) fn find(
         }
         return secret(token.trim()).map(Some);
     }
-    if let Some(value) = once(headers.get_all("x-api-key").into_iter())? {
+    if let Some(value) = once(headers.get_all(API_KEY_HEADER).into_iter())? {
         return secret(text(value)?.trim()).map(Some);
     }
     if let Some(ticket) = once(ticket.into_iter())? {

@@ -1,9 +1,10 @@
 //! Why a request is not let in, and how that is told. What was shown is never repeated: not to the client, not in a log.
 
-use warp::http::StatusCode;
 use warp::http::header::WWW_AUTHENTICATE;
 
-use crate::http::problem::{Problem, echo};
+use crate::http::limits::Refusal;
+use crate::http::problem::{Kind, Problem, echo};
+use crate::http::refusal;
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) enum Denied {
     NoSuchPlan(String),
     /// Its plan is none of an operator's.
     NoOperator,
+    /// Its address has shown too many that nobody has: whether this one is good is not told now.
+    Later(Refusal),
 }
 
 const SHOW: &str =
@@ -49,35 +52,30 @@ impl Denied {
             Self::Ticket | Self::TicketOrigin | Self::NoTicketHere => "ticket",
             Self::QueryIsOff => "query",
             Self::NoSuchPlan(_) | Self::NoOperator => "plan",
+            Self::Later(_) => "too_often",
         }
     }
 
     /// All words of [`reason`](Self::reason).
-    pub(crate) const REASONS: [&'static str; 8] =
-        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan"];
+    pub(crate) const REASONS: [&'static str; 9] =
+        ["missing", "malformed", "unknown", "expired", "claim", "ticket", "query", "plan", "too_often"];
 
     /// As the client is told.
     pub(crate) fn problem(&self) -> Problem {
-        let unauthorized = |kind, title, detail: String, challenge| {
-            Problem::new(StatusCode::UNAUTHORIZED, kind, title, detail)
-                .expecting(SHOW)
-                .with_header(WWW_AUTHENTICATE, challenge)
+        let unauthorized = |kind, detail: String, challenge| {
+            Problem::new(kind, detail).expecting(SHOW).with_header(WWW_AUTHENTICATE, challenge)
         };
         let bare = "Bearer realm=\"tickcast\"";
         let invalid = "Bearer realm=\"tickcast\", error=\"invalid_token\"";
-        let bad = |detail: &str| {
-            unauthorized("bad-credential", "The credential is not good", detail.to_owned(), invalid)
-        };
+        let bad = |detail: &str| unauthorized(Kind::BadCredential, detail.to_owned(), invalid);
         match self {
             Self::Missing => {
-                let title = "A credential is needed";
-                unauthorized("no-credential", title, "the request shows no key, token or ticket".to_owned(), bare)
+                unauthorized(Kind::NoCredential, "the request shows no key, token or ticket".to_owned(), bare)
             }
             Self::Malformed => bad("it is given more than once, has another scheme than Bearer, or is no key or token"),
             Self::Unknown => bad("nobody has this key, or its token was not signed by whom we know"),
             Self::Expired => {
-                let title = "The credential has expired";
-                unauthorized("expired-credential", title, "it was good once; get another".to_owned(), invalid)
+                unauthorized(Kind::ExpiredCredential, "it was good once; get another".to_owned(), invalid)
             }
             Self::Early => bad("the token is not good yet (`nbf`)"),
             Self::Claim(claim) => {
@@ -87,23 +85,24 @@ impl Denied {
             Self::TicketOrigin => bad("the ticket was given to a page of another origin"),
             Self::NoTicketHere => bad("a ticket opens /prices only, and nothing else"),
             Self::QueryIsOff => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "query-credential-off",
-                "A key in the query is not taken here",
+                Kind::QueryCredentialOff,
                 "`api_key` in the query is off (auth.query), since logs of proxies keep it; it is not repeated here",
             )
             .expecting(SHOW),
-            Self::NoSuchPlan(plan) => forbidden(
-                "not-entitled",
+            Self::NoSuchPlan(plan) => Problem::new(
+                Kind::NotEntitled,
                 format!("the credential names the plan `{}`, which this server does not have", echo(plan)),
             ),
+            Self::Later(refusal) => refusal::problem(refusal),
             Self::NoOperator => {
-                forbidden("not-entitled", "this route is for operators: a plan with `operator = true`".to_owned())
+                Problem::new(Kind::NotEntitled, "this route is for operators: a plan with `operator = true`")
             }
         }
     }
 }
 
-fn forbidden(kind: &'static str, detail: String) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, kind, "The credential is good, but not for this", detail)
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        denied.problem()
+    }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::guesses::Proven;
+
 /// A stream is warned so long before its credential expires.
 pub const WARN_AHEAD: Duration = Duration::from_secs(60);
-/// The `code` of that warning, a `notice`, which has `in_ms` beside it.
-pub const EXPIRING: &str = "credential_expiring";
 
 /// Until when, and on whose word, a stream may go on. Cheap to clone and to ask.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,11 @@ pub struct Lease {
 
 /// Whether a key still is what it was when its stream was opened. Shared by all that it opened.
 #[derive(Debug, Default)]
-pub struct Standing(AtomicU8);
+pub struct Standing {
+    state: AtomicU8,
+    /// Where the key has come from.
+    pub(super) proven: Proven,
+}
 
 const GOOD: u8 = 0;
 const CHANGED: u8 = 1;
@@ -47,7 +51,11 @@ pub enum LeaseEnd {
 }
 
 impl LeaseEnd {
-    /// The word in `bye` and in metrics.
+    /// All words of [`reason`](Self::reason).
+    pub(crate) const REASONS: [&'static str; 3] =
+        ["credential_expired", "credential_revoked", "credential_changed"];
+
+    /// The word in metrics.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Expired => "credential_expired",
@@ -60,16 +68,16 @@ impl LeaseEnd {
 impl Standing {
     /// Ends what it opened: it was taken back.
     pub(super) fn revoke(&self) {
-        self.0.store(REVOKED, Ordering::Release);
+        self.state.store(REVOKED, Ordering::Release);
     }
 
     /// Ends what it opened: it stands for something else now.
     pub(super) fn change(&self) {
-        self.0.store(CHANGED, Ordering::Release);
+        self.state.store(CHANGED, Ordering::Release);
     }
 
     fn end(&self) -> Option<LeaseEnd> {
-        match self.0.load(Ordering::Acquire) {
+        match self.state.load(Ordering::Acquire) {
             GOOD => None,
             CHANGED => Some(LeaseEnd::Changed),
             _ => Some(LeaseEnd::Revoked),

@@ -103,13 +103,15 @@ impl Plans {
 
 fn terms(plan: &config::Plan, all: &Terms) -> Terms {
     let is_all = |pattern: &SymbolPattern| *pattern == SymbolPattern::Name("*".to_owned());
-    let Allowance { streams_per_client, opens_per_minute, messages_per_second } = all.allowance;
+    let Allowance { streams_per_client, opens_per_minute, messages_per_second, bytes_per_second } =
+        all.allowance;
     Terms {
         name: Some(plan.name.as_str().into()),
         allowance: Allowance {
             streams_per_client: plan.streams_per_client.unwrap_or(streams_per_client),
             opens_per_minute: plan.opens_per_minute.unwrap_or(opens_per_minute),
             messages_per_second: plan.messages_per_second.or(messages_per_second),
+            bytes_per_second: plan.bytes_per_second.or(bytes_per_second),
         },
         // The node's own floor and ceiling are there to protect it: a plan narrows them only.
         throttle_min: plan.throttle_min.unwrap_or_default().max(all.throttle_min),

@@ -26,6 +26,7 @@ symbols_max = 5_000
 [plans.ops]
 operator = true
 messages_per_second = 9
+bytes_per_second = 9_000
 "#;
 
 struct File(std::path::PathBuf);
@@ -114,6 +115,8 @@ fn a_key_opens_the_doors_of_its_plan() {
         (Duration::from_secs(1), 1_000),
         "a plan narrows only"
     );
+    let ops = let_in(&auth, Door::Data, Some("tick_ops")).expect("let in").terms.allowance;
+    assert_eq!((ops.messages_per_second, ops.bytes_per_second), (Some(9), Some(9_000)));
     let plain = let_in(&auth, Door::Stream, Some("tick_plain")).expect("let in");
     assert_eq!((plain.terms.name.as_deref(), plain.terms.allowance), (None, Allowance::of(&all)));
 }
@@ -258,6 +261,7 @@ fn no_answer_says_what_was_shown_and_each_says_what_would_work() {
         Denied::QueryIsOff,
         Denied::NoSuchPlan("x".to_owned()),
         Denied::NoOperator,
+        Denied::Later(overloaded(None)),
     ];
     for denied in all {
         assert!(Denied::REASONS.contains(&denied.reason()), "{denied:?}");
@@ -267,6 +271,7 @@ fn no_answer_says_what_was_shown_and_each_says_what_would_work() {
         match denied {
             Denied::QueryIsOff => assert_eq!((status, challenge), (400, None)),
             Denied::NoSuchPlan(_) | Denied::NoOperator => assert_eq!((status, challenge), (403, None)),
+            Denied::Later(_) => assert_eq!((status, challenge), (503, None)),
             Denied::Missing => assert_eq!((status, challenge), (401, Some("Bearer realm=\"tickcast\""))),
             _ => assert_eq!(
                 (status, challenge),
@@ -274,4 +279,69 @@ fn no_answer_says_what_was_shown_and_each_says_what_would_work() {
             ),
         }
     }
+}
+
+fn shown_from(auth: &Auth, address: [u8; 4], key: &str) -> Option<Denied> {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-api-key", key.parse().expect("a header's value"));
+    auth.admit(Door::Data, IpAddr::from(address), &headers, &mut Params::default()).err()
+}
+
+fn is_later(denied: Option<&Denied>) -> bool {
+    matches!(denied, Some(Denied::Later(refusal)) if refusal.code == Code::TooManyBadCredentials)
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_not_guessed_faster_than_the_limit_and_neighbours_of_who_guesses_go_on() {
+    let file = File::new(
+        "guesses",
+        &(entry("mine", "") + &entry("theirs", "") + &entry("old", "expires = 2020-01-01")),
+    );
+    let auth = auth(&format!(
+        "[auth]\nmode = \"keys\"\nkeys_file = {:?}\n[limits]\nbad_credentials_per_minute = 5",
+        file.0
+    ));
+    let office = [10, 0, 0, 1];
+    assert_eq!(shown_from(&auth, office, "tick_mine"), None);
+    for guess in 0..5 {
+        assert_eq!(shown_from(&auth, office, &format!("guess{guess}")), Some(Denied::Unknown));
+    }
+    // Not even whether a key is good, or once was.
+    for guess in ["guess5", "tick_theirs", "tick_old"] {
+        let denied = shown_from(&auth, office, guess);
+        assert!(is_later(denied.as_ref()), "{guess}: {denied:?}");
+        let Some(Denied::Later(refusal)) = denied else { panic!("{denied:?}") };
+        assert_eq!((refusal.limit, refusal.scope), (Some(5), Scope::Client));
+        let (turn, spread) = (Duration::from_secs(12), Duration::from_secs(18));
+        assert!(refusal.retry >= turn && refusal.retry <= spread, "{refusal:?}");
+    }
+    assert_eq!(shown_from(&auth, office, "tick_mine"), None, "it has come from there before");
+    assert_eq!(shown_from(&auth, [10, 0, 0, 2], "tick_theirs"), None, "another address");
+    tokio::time::advance(Duration::from_secs(12)).await;
+    assert_eq!(shown_from(&auth, office, "guess5"), Some(Denied::Unknown), "one a turn");
+    assert!(is_later(shown_from(&auth, office, "tick_theirs").as_ref()));
+    tokio::time::advance(Duration::from_secs(12)).await;
+    assert_eq!(shown_from(&auth, office, "tick_theirs"), None);
+    // What is no guess is not counted: nothing shown, no key at all, one that was good once.
+    for _ in 0..20 {
+        assert_eq!(denied(&auth, Door::Data, None), Some(Denied::Missing));
+        assert_eq!(shown_from(&auth, [10, 0, 0, 3], "a b"), Some(Denied::Malformed));
+        assert_eq!(shown_from(&auth, [10, 0, 0, 3], "tick_old"), Some(Denied::Expired));
+    }
+    assert_eq!(shown_from(&auth, [10, 0, 0, 3], "guess"), Some(Denied::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_kept_by_a_new_file_is_still_known_from_where_it_came() {
+    let file = File::new("guesses-kept", &entry("mine", ""));
+    let auth = auth(&format!(
+        "[auth]\nmode = \"keys\"\nkeys_file = {:?}\n[limits]\nbad_credentials_per_minute = 1",
+        file.0
+    ));
+    assert_eq!(shown_from(&auth, [10, 0, 0, 1], "tick_mine"), None);
+    std::fs::write(&file.0, entry("mine", "") + &entry("new", "")).expect("writable");
+    assert_eq!(auth.read_again().map(|read| read.added), Ok(1));
+    assert_eq!(shown_from(&auth, [10, 0, 0, 1], "guess"), Some(Denied::Unknown));
+    assert_eq!(shown_from(&auth, [10, 0, 0, 1], "tick_mine"), None);
+    assert!(is_later(shown_from(&auth, [10, 0, 0, 1], "tick_new").as_ref()));
 }

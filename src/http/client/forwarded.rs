@@ -15,13 +15,18 @@ pub(super) fn hops(kind: Forwarded, values: &[&[u8]]) -> Vec<Option<IpAddr>> {
     for value in values {
         let before = hops.len();
         // What is not text, or not of the form, names nobody; and what stands left of it is not looked at.
-        let read = std::str::from_utf8(value).ok().is_some_and(|text| match kind {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let read = match kind {
+            // Of a list without quotes each part is told from the others whatever they are: a client's junk does not hide
+            // what our proxy wrote behind it.
             Forwarded::XForwardedFor => {
-                hops.extend(text.split(',').map(|hop| node(hop.trim())));
+                hops.extend(value.split(|&byte| byte == b',').map(|hop| node(text(hop)?.trim())));
                 true
             }
-            Forwarded::Standard => elements(text, &mut hops),
-        });
+            Forwarded::Standard => text(value).is_some_and(|text| elements(text, &mut hops)),
+            // It is no header.
+            Forwarded::ProxyProtocol => false,
+        };
         if !read {
             hops.truncate(before);
             hops.push(None);
@@ -138,6 +143,12 @@ mod tests {
         }
         assert_eq!(read(Forwarded::Standard, "for=\"1.1.1.1, for=2.2.2.2\", for=5.5.5.5"), ["-", "5.5.5.5"]);
         assert_eq!(read(Forwarded::XForwardedFor, "a, 1.1.1.1:80 ,[::1]"), ["-", "1.1.1.1", "::1"]);
+    }
+
+    #[test]
+    fn p68_what_a_client_wrote_that_is_no_text_does_not_hide_the_hop_behind_it() {
+        let read = hops(Forwarded::XForwardedFor, &[b"\x80\xff, 1.1.1.1\xff, 5.5.5.5"]);
+        assert_eq!(read, [None, None, Some(IpAddr::from([5, 5, 5, 5]))]);
     }
 
     #[test]

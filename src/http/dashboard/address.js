@@ -9,7 +9,9 @@ export const FIELDS = {
   time: 'venue’s clock, ms', event_us: 'venue’s clock, µs', recv_us: 'received, µs', sent_us: 'encoded, µs', version: 'as in the id',
 };
 export const FIELDS_DEFAULT = ['symbol', 'price', 'bid', 'ask', 'change', 'change_pct', 'status', 'time'];
-const NAME_MAX = 64, OURS = ['symbols', 'chart', 'throttle', 'fields'];
+const NAME_MAX = 64, OURS = ['symbols', 'chart', 'interval', 'throttle', 'fields'];
+/** What the chart may show candles of. */
+export const INTERVALS = ['1m', '5m', '1h', '1d'];
 
 const query = new URLSearchParams(location.search);
 const list = name => query.getAll(name).join(',').split(',').map(text => text.trim()).filter(text => text && text.length <= NAME_MAX);
@@ -19,6 +21,8 @@ export const address = {
   symbols: query.has('symbols') ? list('symbols').filter(symbol => symbol !== '*') : null,
   wantsAll: list('symbols').includes('*'),
   chart: list('chart')[0] ?? null,
+  /** Of the chart's candles; null means the line. */
+  interval: INTERVALS.includes(query.get('interval')) ? query.get('interval') : null,
   /** Milliseconds; null leaves it to the server. */
   throttle: /^\d{1,7}$/.test(query.get('throttle') ?? '') ? Number(query.get('throttle')) : null,
   /** Null means the server's default. */
@@ -31,6 +35,7 @@ export const address = {
     const parts = [];
     if (this.symbols !== null) parts.push(`symbols=${symbols.map(encode).join(',')}`);
     if (this.chart !== null) parts.push(`chart=${encode(this.chart)}`);
+    if (this.interval !== null) parts.push(`interval=${this.interval}`);
     if (this.throttle !== null) parts.push(`throttle=${this.throttle}`);
     if (this.fields !== null) parts.push(`fields=${this.fields.join(',')}`);
     if (other.size) parts.push(String(other));

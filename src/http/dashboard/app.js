@@ -7,6 +7,7 @@ import { Stream } from './stream.js';
 import { Latency } from './latency.js';
 import { Tabs } from './tabs.js';
 import { builder } from './builder.js';
+import { past } from './candles.js';
 import { chart } from './chart.js';
 import { detail } from './detail.js';
 import { feeds } from './feeds.js';
@@ -46,6 +47,9 @@ const stream = new Stream(() => ({ symbols: [...rows.keys()], throttle: address.
 let wasCold = false, tabs = null;
 tabs = new Tabs(() => stream.pause());
 
+// What was before the page: seconds for the chart, a few minutes for a sparkline.
+hooks.seen = row => past.want(row, row === chosen ? 2 : 1, serverOffset, () => { row.redraw(); if (row === chosen) chart.touch(); });
+chart.changed = () => showList();
 hooks.pick = symbol => { choose(symbol, true); if (NARROW.matches) $('detail').scrollIntoView({ block: 'start', behavior: still.matches ? 'auto' : 'smooth' }); };
 hooks.remove = remove;
 hooks.painted = (row, at) => detail.paint(row, at);
@@ -59,6 +63,7 @@ function choose(symbol, byHand = false) {
   const row = rows.get(symbol) ?? null;
   if (chosen !== row) { chosen?.choose(false); row?.choose(true); }
   chosen = row;
+  if (row?.latest) hooks.seen(row);
   if (byHand) address.chart = row ? symbol : null;
   detail.show(row, names.get(row?.symbol));
   showList();

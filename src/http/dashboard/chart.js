@@ -1,7 +1,10 @@
-// The large chart of the chosen symbol: a canvas, drawn from its history. Every number on it is a text that came over the
-// stream; positions alone are floats. The arrow keys move a reader along it, second by second.
+// The large chart of the chosen symbol: a canvas, drawn from its history as a line, or from its candles. Every number on it is a
+// text that was sent; positions alone are floats. The arrow keys move a reader along it, second by second or bar by bar.
 
-import { $, clock, now } from './text.js';
+import { $, clock, now, put } from './text.js';
+import { address } from './address.js';
+import { drawBars, inWords } from './bars.js';
+import { Candles } from './candles.js';
 import { SECOND, extent, trace } from './history.js';
 import { fit, palette } from './table.js';
 
@@ -10,12 +13,13 @@ const FOOT = 20, HEAD = 12, SIDE_LEAST = 56;
 const TICKS = [5, 10, 15, 30, 60, 120, 300, 600].map(s => s * SECOND);
 
 export const chart = {
-  row: null, span: 5 * 60 * SECOND, isCold: () => false,
+  row: null, span: 5 * 60 * SECOND, isCold: () => false, changed() {}, candles: null,
   drawn: 0, timer: 0, width: 0, height: 0, side: SIDE_LEAST, reader: null, view: null,
 
   start() {
     const canvas = $('chart');
     new ResizeObserver(([entry]) => { this.width = entry.contentRect.width; this.height = entry.contentRect.height; this.draw(); }).observe(canvas);
+    this.candles = new Candles(() => this.touch());
     const toPointer = event => { if (this.view) this.read(this.view.time(event.offsetX)); };
     canvas.addEventListener('pointermove', toPointer);
     canvas.addEventListener('pointerdown', toPointer);
@@ -23,8 +27,18 @@ export const chart = {
     canvas.addEventListener('blur', () => this.read(null));
     canvas.addEventListener('keydown', event => this.key(event));
     for (const input of document.querySelectorAll('[name=span]')) {
-      input.addEventListener('change', () => { this.span = Number(input.value) * 60 * SECOND; this.reader = null; this.draw(); });
+      input.checked = input.value === (address.interval ?? '5');
+      input.addEventListener('change', () => {
+        const minutes = Number(input.value);
+        address.interval = minutes ? null : input.value;
+        if (minutes) this.span = minutes * 60 * SECOND;
+        this.reader = null;
+        $('chart').removeAttribute('aria-valuetext');
+        this.changed();
+        this.draw();
+      });
     }
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.candles.wake(); });
   },
 
   show(row) {
@@ -41,9 +55,18 @@ export const chart = {
 
   key(event) {
     if (!this.view) return;
+    if (this.view.bars) { this.keyBars(event); return; }
     const to = this.view.to, at = this.reader ?? to, step = Math.max(SECOND, Math.round(this.span / 60 / SECOND) * SECOND);
     const next = { ArrowLeft: at - step, ArrowRight: at + step, Home: this.view.from, End: to, PageUp: at + 10 * step, PageDown: at - 10 * step }[event.key];
     if (event.key === 'Escape') this.read(null); else if (next !== undefined) this.read(Math.min(to, Math.max(this.view.from, next))); else return;
+    event.preventDefault();
+  },
+
+  /** From bar to bar. */
+  keyBars(event) {
+    const { bars } = this.view, at = this.reader === null ? bars.length : bars.findIndex(bar => bar.time >= this.reader);
+    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1, PageUp: at + 10, PageDown: at - 10 }[event.key];
+    if (event.key === 'Escape') this.read(null); else if (next !== undefined) this.read(bars[Math.min(bars.length - 1, Math.max(0, next))].time); else return;
     event.preventDefault();
   },
 
@@ -61,6 +84,10 @@ export const chart = {
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.font = '12px system-ui, sans-serif';
     pen.textBaseline = 'middle';
+    // A symbol that was never spoken of is perhaps none: nobody is asked about it.
+    this.candles.show(address.interval && this.row?.latest ? this.row.symbol : null, address.interval);
+    if (address.interval && this.row?.latest) { this.drawCandles(pen, colours); return; }
+    put($('chart-note'), '');
     const bars = this.row?.history.since(to - this.span) ?? [], range = extent(bars);
     this.view = null;
     if (!range) { this.blank(pen, colours, this.row ? 'Waiting for the first price' : 'Choose a symbol to see its chart'); return; }
@@ -97,6 +124,30 @@ export const chart = {
     this.chip(pen, colour, colours, lastKnown.text, y(lastKnown.value), right, last.value === null);
     if (last.value !== null) { pen.fillStyle = colour; pen.beginPath(); pen.arc(right, y(last.value), 3, 0, 7); pen.fill(); }
     this.cursor(pen, colours, bars, { x, y, right, bottom, from, to });
+  },
+
+  drawCandles(pen, colours) {
+    const { bars, state, alignment } = this.candles, interval = address.interval, canvas = $('chart'), { width, height } = this;
+    this.view = null;
+    if (!bars.length) {
+      put($('chart-note'), '');
+      this.blank(pen, colours, { loading: 'Loading candles', there: 'Nothing was traded yet: candles are made of trades' }[state] ?? `Candles are ${state}`);
+      return;
+    }
+    const live = this.row.latest.price ?? null, isCold = this.isCold() || this.row.status === 'stale', widest = [live ?? '', ...bars.slice(-200).map(bar => bar.high)];
+    this.side = Math.max(SIDE_LEAST, ...widest.map(text => pen.measureText(text).width + 16));
+    this.sideOf = null;
+    const drawn = drawBars(pen, colours, { bars, interval, live, width, height, side: this.side, reader: this.reader });
+    this.view = { bars: drawn.bars, time: px => drawn.under(px).time };
+    const last = drawn.bars.at(-1), rises = Number(last.close) >= Number(last.open);
+    if (live !== null) this.chip(pen, isCold ? colours.soft : rises ? colours.up : colours.down, colours, live, drawn.y(live), drawn.right, isCold);
+    const at = this.reader === null ? drawn.bars.length - 1 : Math.max(0, drawn.bars.findIndex(bar => bar.time === this.reader)), words = inWords(drawn.bars[at], interval);
+    canvas.setAttribute('aria-valuemin', String(1 - drawn.bars.length));
+    if (this.reader !== null || !canvas.hasAttribute('aria-valuetext')) {
+      canvas.setAttribute('aria-valuenow', String(at + 1 - drawn.bars.length));
+      canvas.setAttribute('aria-valuetext', words);
+    }
+    put($('chart-note'), this.reader !== null ? words : alignment === 'session' ? 'Bars begin with the market’s sessions' : 'Bars begin at full times in UTC');
   },
 
   /** Highest and lowest as lines with their texts, and the time below. */

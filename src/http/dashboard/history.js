@@ -1,5 +1,5 @@
-// What this page has seen of one symbol: a bar a second, and the stretches in which it saw nothing. Floats, for drawing;
-// beside each stands the text it came from, for reading.
+// What this page has seen of one symbol: a bar a second, the stretches in which it saw nothing, and in front of both what the
+// service's candles say of the time before. Floats, for drawing; beside each stands the text it came from, for reading.
 
 export const SECOND = 1000;
 /** Bars kept of all symbols together, and of one: a quarter of an hour. */
@@ -8,10 +8,7 @@ const BARS_MAX = 200_000, BARS_MAX_EACH = 900, BARS_LEAST = 120;
 /** How many bars each of so many symbols may keep. */
 export const barsEach = symbols => Math.max(BARS_LEAST, Math.min(BARS_MAX_EACH, Math.floor(BARS_MAX / Math.max(1, symbols))));
 
-/**
- * The only source of what is drawn. Bars from `GET /candles`, once there is one, belong in front of `bars` here, and bars
- * pushed by the stream at its end; whoever draws need not know.
- */
+/** The only source of the chart's line and of the sparklines. */
 export class History {
   /** In ascending order: `{at, value, text, low, lowText, high, highText}`, or `{at, value: null}` where sight was lost. */
   bars = [];
@@ -19,9 +16,8 @@ export class History {
   add(at, text, keep = BARS_MAX_EACH) {
     const value = Number(text);
     if (text === null || !Number.isFinite(value)) return;
-    let last = this.bars.at(-1);
-    const second = Math.max(Math.floor(at / SECOND) * SECOND, last?.at ?? 0);
-    if (!last || last.at !== second || last.value === null) {
+    const last = this.bars.at(-1), second = Math.max(Math.floor(at / SECOND) * SECOND, last?.at ?? 0);
+    if (!last || last.at !== second || last.value === null || last.past) {
       this.bars.push({ at: second, value, text, low: value, lowText: text, high: value, highText: text });
       // In one go and not one by one: moving the whole list is the dear part.
       if (this.bars.length > keep * 1.2) this.bars.splice(0, this.bars.length - keep);
@@ -30,6 +26,13 @@ export class History {
     last.value = value; last.text = text;
     if (value < last.low) { last.low = value; last.lowText = text; }
     if (value > last.high) { last.high = value; last.highText = text; }
+  }
+
+  /** Puts what is known of the time before in front of what was seen here; the finer word replaces the coarser one. */
+  precede(points) {
+    const own = this.bars.findIndex(bar => !bar.past), count = own < 0 ? this.bars.length : own, mine = this.bars.slice(count);
+    const from = points[0]?.at ?? Infinity, until = mine[0]?.at ?? Infinity;
+    this.bars = [...this.bars.slice(0, count).filter(bar => bar.at < from), ...points.filter(bar => bar.at < until), ...mine];
   }
 
   /** From here on, until the next price, nothing is known. */
@@ -58,7 +61,8 @@ export function extent(bars) {
 }
 
 /**
- * Traces the bars' line. A price holds until the next one: quiet is level, not a slope; what was not seen is left out.
+ * Traces the bars' line. A price holds until the next one: quiet is level, not a slope; what was not seen is left out. Between
+ * whole minutes, of which only the ends are known, it is a slope all the same.
  * Calls `run(first, last)` after each unbroken stretch, with the x of its ends.
  */
 export function trace(pen, bars, x, y, to, run) {
@@ -70,7 +74,7 @@ export function trace(pen, bars, x, y, to, run) {
       continue;
     }
     if (!before) { pen.beginPath(); start = x(bar.at); pen.moveTo(start, y(bar.value)); }
-    else if (bar.at - before.at > 2 * SECOND) { pen.lineTo(x(bar.at - SECOND), y(before.value)); }
+    else if (bar.at - before.at > 2 * SECOND && !bar.coarse && !before.coarse) { pen.lineTo(x(bar.at - SECOND), y(before.value)); }
     pen.lineTo(x(bar.at), y(bar.value));
     before = bar;
   }

@@ -13,7 +13,7 @@ const FLASH_MS = 700, FLASH_GAP_MS = 400;
 /** By symbol, in the order of the list. */
 export const rows = new Map();
 /** What the table asks others: set by the app. */
-export const hooks = { pick() {}, remove() {}, painted() {}, serverNow: Date.now, isCold: () => false };
+export const hooks = { pick() {}, remove() {}, painted() {}, seen() {}, serverNow: Date.now, isCold: () => false };
 
 const dirty = new Set();
 let frameAsked = false, unseenAt = 0, unseenTimer = 0, colours = null;
@@ -81,6 +81,7 @@ class Row {
     const stale = message.status === 'stale', wall = Date.now();
     if (!stale || !this.history.bars.length) this.history.add(wall, message.price ?? null, barsEach(rows.size));
     if (stale) this.history.lose(wall);
+    if (this.inView) hooks.seen(this);
     touch(this);
   }
 

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::http::State;
 use crate::http::limits::AcceptRate;
+use crate::http::problem::{Kind, MEDIA_TYPE, Problem};
 use crate::metrics::Metrics;
 
 /// After an accept that failed and could not be helped the loop pauses: trying at once would spin.
@@ -180,7 +181,7 @@ async fn turn_away(socket: TcpStream, is_plain: bool) {
     // A browser's EventSource would be dead for good after a 503, and comes back after a connection that just ends.
     if !is_event_source(&asked[..count]) {
         // A client that takes no answer of this size has no use for one.
-        let _ = socket.try_write(no_room().as_bytes());
+        let _ = socket.try_write(&no_room());
     }
 }
 
@@ -191,12 +192,16 @@ fn is_event_source(head: &[u8]) -> bool {
     })
 }
 
-fn no_room() -> String {
-    let body = r#"{"type":"urn:tickcast:problem:overloaded","title":"The server has no room for another connection","status":503}"#;
+fn no_room() -> Vec<u8> {
     let seconds = rand::rng().random_range(5..15);
+    let detail = format!("no other connection can be taken now; try again in {seconds} s");
+    let body = Problem::new(Kind::Overloaded, detail).body();
     let length = body.len();
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: {seconds}\r\n\
-         connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    let mut answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: {seconds}\r\n\
+         connection: close\r\ncontent-length: {length}\r\n\r\n"
     )
+    .into_bytes();
+    answer.extend_from_slice(&body);
+    answer
 }

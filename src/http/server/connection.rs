@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::{Method, Request, Response, StatusCode, Version, header};
@@ -30,11 +31,14 @@ use warp::http::{Method, Request, Response, StatusCode, Version, header};
 use super::accept::Accepted;
 use super::door::{Arrival, Doors};
 use super::outgoing::{Answering, Handover, Outgoing};
+use super::proxied::{self, BadHeader, Said};
+use super::request::{Asked, connection_span, note_client};
 use super::tls::{Protocol, Tls};
-use crate::http::link::{Link, Progress};
-use crate::http::problem::Problem;
+use crate::http::link::{HEAD_MAX, Link, Progress};
+use crate::http::problem::{Kind, Problem};
 use crate::http::stream::PriceStream;
-use crate::http::{Answer, Probe, State};
+use crate::http::{Answer, Probe, State, client};
+use crate::metrics::ByReason;
 
 /// Bytes the kernel keeps for a client that does not read. Its default grows to 4 MiB a connection.
 const SEND_BUFFER: usize = 64 << 10;
@@ -61,6 +65,8 @@ pub(super) struct Serving {
     pub(super) closing: CancellationToken,
     doors: Doors,
     tls: Option<Arc<Tls>>,
+    /// That a proxy says nothing good ahead of its connections was told.
+    told_bad_header: AtomicBool,
 }
 
 /// How a connection ended for hyper.
@@ -76,16 +82,26 @@ enum End {
 impl Serving {
     /// Serves the routes; streams that need no hyper go to the hub.
     pub(super) fn new(state: State, closing: CancellationToken, doors: Doors, tls: Option<Arc<Tls>>) -> Self {
-        Self { routes: crate::http::routes(state.clone()).boxed(), state, closing, doors, tls }
+        let routes = crate::http::routes(state.clone()).boxed();
+        Self { routes, state, closing, doors, tls, told_bad_header: AtomicBool::new(false) }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn connection(self: Arc<Self>, accepted: Accepted) {
-        let Accepted { socket, peer, counted } = accepted;
+    pub(super) fn connection(self: Arc<Self>, accepted: Accepted) -> impl Future<Output = ()> + Send + use<> {
+        self.serve(accepted).instrument(connection_span())
+    }
+
+    async fn serve(self: Arc<Self>, accepted: Accepted) {
+        let Accepted { mut socket, mut peer, counted } = accepted;
         let stall_max = self.state.stream.stall_max;
         if let Err(error) = tune(&socket, stall_max) {
             debug!(%peer, error = &error as &dyn std::error::Error, "a socket option could not be set");
         }
+        if client::speaks_ahead(&self.state.http, peer.ip()) {
+            let Some(client) = Box::pin(self.client_behind(&mut socket, peer)).await else { return };
+            peer = client;
+        }
+        note_client(peer);
         let link = Link::default();
         let socket = Progress::new(socket, link.clone(), stall_max);
         if let Some(tls) = self.tls.clone() {
@@ -100,6 +116,35 @@ impl Serving {
                     let error = &error as &dyn std::error::Error;
                     warn!(%peer, error, "a stream's socket could not be taken over");
                 }
+            }
+        }
+    }
+
+    /// Who opened a connection that a trusted proxy passes on, as it says ahead of everything else; itself where it says
+    /// nobody. `None` where there is nothing to serve.
+    async fn client_behind(&self, socket: &mut TcpStream, proxy: SocketAddr) -> Option<SocketAddr> {
+        let late = async {
+            self.closing.cancelled().await;
+            tokio::time::sleep(LATE_REQUEST_MAX).await;
+        };
+        let read = tokio::select! {
+            read = tokio::time::timeout(HEAD_MAX, proxied::read(socket)) => read,
+            () = late => return None,
+        };
+        match read.unwrap_or(Err(BadHeader::Slow)) {
+            Ok(Said::Client(client)) => Some(client),
+            Ok(Said::Nobody) => Some(proxy),
+            Ok(Said::Gone) => None,
+            Err(error) => {
+                let reason = error.reason();
+                self.state.metrics.proxy_headers_refused.get_or_create(&ByReason { reason }).inc();
+                let error = &error as &dyn std::error::Error;
+                // It may be every connection there is, and then nobody else tells why.
+                if !self.told_bad_header.swap(true, Ordering::Relaxed) {
+                    warn!(%proxy, error, "a trusted proxy's connection is closed; the next ones at level debug");
+                }
+                debug!(%proxy, error, "a trusted proxy's connection is closed");
+                None
             }
         }
     }
@@ -190,6 +235,7 @@ impl Serving {
         answering: Answering,
         ready: Option<Handover>,
     ) -> Result<Response<Outgoing<impl Body<Data = Bytes, Error = warp::Error> + use<>>>, Infallible> {
+        let asked = Asked::new(&request);
         let head = request.method() == Method::HEAD;
         let ready = ready.filter(|_| request.version() == Version::HTTP_11);
         request.extensions_mut().insert(Peer(peer));
@@ -208,10 +254,12 @@ impl Serving {
                 request.extensions_mut().insert(Probe);
                 *request.method_mut() = Method::GET;
             }
-            let Ok(answer) = warp::service(self.routes.clone()).call(request).await;
+            let answering = warp::service(self.routes.clone()).call(request);
+            let Ok(answer) = answering.instrument(asked.span().clone()).await;
             answer
         };
         cors.allow(origin.as_ref(), answer.headers_mut());
+        asked.answered(&self.state.metrics, answer.status());
         let stream = answer.extensions_mut().remove::<Handover>().and_then(|handover| handover.take());
         Ok(answer.map(|other| match stream {
             None => Outgoing::other(other, head, answering),
@@ -221,11 +269,8 @@ impl Serving {
 }
 
 fn too_many_headers(count: usize) -> Answer {
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     let detail = format!("the request has {count} headers");
-    Problem::new(status, "too-many-headers", "The request has too many headers", detail)
-        .expecting(format!("at most {HEADERS_MAX}"))
-        .answer()
+    Problem::new(Kind::TooManyHeaders, detail).expecting(format!("at most {HEADERS_MAX}")).answer()
 }
 
 fn tune(socket: &TcpStream, stall_max: Duration) -> io::Result<()> {
@@ -242,6 +287,15 @@ fn tune(socket: &TcpStream, stall_max: Duration) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn p17_no_write_waits_for_the_one_before_to_be_acknowledged() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("open");
+        assert!(!socket.nodelay().expect("readable"));
+        tune(&socket, Duration::from_secs(30)).expect("tuned");
+        assert!(socket.nodelay().expect("readable"));
+    }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]

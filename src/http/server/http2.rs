@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{debug, error};
+use tracing::{Instrument as _, Span, debug, error};
 
 use super::connection::Serving;
 use super::outgoing::Answering;
@@ -52,7 +52,8 @@ impl Serving {
         let streams = Streams::default();
         let service = service_fn(|request| {
             let (serving, answering) = (Arc::clone(&self), Answering::new(&link));
-            async move { serving.answer(request, peer, answering, None).await }
+            // In a task of its own, yet within the connection's span.
+            async move { serving.answer(request, peer, answering, None).await }.instrument(Span::current())
         });
         let executor = Executor {
             streams: Arc::downgrade(&streams.0),

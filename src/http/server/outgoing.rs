@@ -27,7 +27,7 @@ impl Handover {
         Self(Arc::new(Mutex::new(Some(Box::new(stream)))))
     }
 
-    pub(super) fn take(&self) -> Option<Box<PriceStream>> {
+    pub(in crate::http) fn take(&self) -> Option<Box<PriceStream>> {
         self.lock().take()
     }
 

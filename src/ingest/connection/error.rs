@@ -114,6 +114,33 @@ impl ConnectionError {
     }
 }
 
+/// Why a connection is opened again, in the metrics' words: what may end one, and what may replace one before.
+pub const RECONNECT_REASONS: [&str; 23] = [
+    "connect",
+    "connect_timeout",
+    "proxy",
+    "tls",
+    "http_401",
+    "http_403",
+    "http_406",
+    "http_418",
+    "http_429",
+    "http_451",
+    "http_status",
+    "closed",
+    "closed_1008",
+    "restart",
+    "cut",
+    "dead",
+    "silent",
+    "unauthorized",
+    "occupied",
+    "stopping",
+    "notice",
+    "lifetime",
+    "replaced",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +168,7 @@ mod tests {
         ];
         for (error, trouble, reason) in cases {
             assert_eq!((error.trouble(), error.reason()), (trouble, reason), "{error}");
+            assert!(RECONNECT_REASONS.contains(&reason), "{reason}");
         }
     }
 }
