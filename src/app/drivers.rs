@@ -105,7 +105,11 @@ impl Drivers {
     }
 
     fn start(&mut self, venue: Venue, config: &Config) {
-        let stop = self.around.closing.child_token();
+        // Connections are closed as soon as the service is told to stop, and the simulator with its last stream.
+        let stop = match venue {
+            Venue::Sim => CancellationToken::new(),
+            _ => self.around.closing.child_token(),
+        };
         let around = Surroundings { closing: stop.clone(), ..self.around.clone() };
         let what = if venue == Venue::Sim {
             let Some(sim) = &config.feeds.sim else { return };
@@ -184,6 +188,7 @@ impl Drivers {
 
     /// Waits a moment for whoever has something to finish, and cuts the rest. The surroundings' token is cancelled.
     pub(super) async fn stop(mut self, most: Duration) {
+        self.running.values().for_each(|running| running.stop.cancel());
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(most, ended).await.is_err() {
             warn!("some venues did not end in time and were cut");

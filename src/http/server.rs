@@ -2,7 +2,7 @@
 //! `TCP_NODELAY`, times no request head and waits for ever for open streams when stopping.
 //!
 //! Requests are served by the runtime. A stream on plain HTTP/1.1 then moves with its socket to one of the fan-out
-//! threads ([`hub`]), which share nothing with each other and nothing but the store with the feeds.
+//! threads (`hub`), which share nothing with each other and nothing but the store with the feeds.
 
 mod accept;
 mod connection;

@@ -16,7 +16,7 @@ pub const STREAM_ENDS: [&str; 3] = ["client", "drained", "stalled"];
 /// Kinds of ticks.
 pub const KINDS: [&str; 4] = ["trade", "quote", "ticker", "status"];
 /// Why a tick moves nothing.
-pub const IGNORED: [&str; 3] = ["ineligible", "late", "backfill"];
+pub const IGNORED: [&str; 5] = ["ineligible", "late", "backfill", "undone", "unknown_symbol"];
 /// What is known of a venue's instruments.
 pub const INSTRUMENTS: [&str; 3] = ["wanted", "acknowledged", "refused"];
 /// Classes of an answer's status.
