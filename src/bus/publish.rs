@@ -33,8 +33,9 @@ use crate::latest::Latest;
 use crate::metrics::{ByReason, Metrics};
 use crate::ticker::Ticker;
 
-/// Messages on their way to NATS, of different symbols.
-const WINDOW: usize = 2_048;
+/// Messages on their way to NATS, of different symbols. Where NATS is too slow each waits for all before it, so more of them would
+/// only be older when they come; what does not fit is conflated.
+const WINDOW: usize = 512;
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_millis(200);
 /// Between two reports of how the feeds are.
