@@ -15,10 +15,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::bus;
 use crate::candles::Keeping;
 use crate::catalogue::Catalogue;
 use crate::clock;
-use crate::config::{Config, Sim};
+use crate::config::{self, Config, Sim};
 use crate::fanout::{Bells, Fanout};
 use crate::http::auth::{self, Auth};
 use crate::http::sse::Epoch;
@@ -84,6 +85,10 @@ pub async fn run(
                 error!(?ended, "a task ended by itself; stopping");
                 break Err(AppError::TaskEnded);
             }
+            Some(ended) = running.bus.join_next() => {
+                error!(?ended, "there is no bus; stopping");
+                break Err(AppError::TaskEnded);
+            }
             ended = running.drivers.next_ended() => {
                 if let Err(error) = running.drivers.ended(&ended, &running.config) {
                     break Err(error);
@@ -100,6 +105,10 @@ pub async fn run(
     if !served && timeout(drain_max, server).await.is_err() {
         warn!("some streams did not end in time and are cut");
     }
+    let said = async { while running.bus.join_next().await.is_some() {} };
+    if timeout(CLOSE_MAX, said).await.is_err() {
+        warn!("the bus was not left in time");
+    }
     running.drivers.stop(CLOSE_MAX).await;
     running.own.shutdown().await;
     result
@@ -114,6 +123,8 @@ struct Running {
     by_config: bool,
     /// None of these ends before we stop.
     own: JoinSet<()>,
+    /// This node's end of the bus, where there is one. It has a good-bye to say.
+    bus: JoinSet<()>,
 }
 
 impl Running {
@@ -122,6 +133,9 @@ impl Running {
         let changes = Changes::between(&self.config, &config);
         if changes.is_none() {
             return info!("the config has not changed");
+        }
+        if config.is_edge() || self.config.is_edge() {
+            return warn!("an edge's symbols come over the bus: a change of the config takes a restart");
         }
         if !self.by_config || playing(&config).is_some() {
             return warn!("a recording or a scenario is played: a change of the config takes a restart");
@@ -146,9 +160,14 @@ fn start(
     let board = Board::new(Arc::clone(&metrics));
     let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
     let bells = Arc::new(Bells::default());
-    let latest = Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells))
-        .with_candles(Keeping::new(config.candles.clone(), &metrics));
-    let fanout = Fanout::new(latest.clone(), bells, Arc::clone(&metrics), Epoch(rand::random()));
+    let is_edge = config.is_edge();
+    let latest = if is_edge {
+        Latest::told(Arc::clone(&bells))
+    } else {
+        Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells))
+            .with_candles(Keeping::new(config.candles.clone(), &metrics))
+    };
+    let fanout = Fanout::new(latest.clone(), Arc::clone(&bells), Arc::clone(&metrics), Epoch(rand::random()));
     let (silences, judged) = watch::channel(Silences::new());
     let (revised, revisions) = watch::channel(latest.revision());
     let around = Surroundings {
@@ -170,6 +189,7 @@ fn start(
             silences.send_modify(|silences| silences.push((feed.clone(), silence_max(venue, &config))));
             own.spawn(replay::run(options, feed, latest.clone(), pipeline));
         }
+        Drive::Feeds if is_edge => {}
         Drive::Feeds if playing(&config).is_some() => {
             if let Some(stage) = stage(&config, &board, &latest, &metrics) {
                 own.spawn(stage.run());
@@ -183,7 +203,13 @@ fn start(
 
     let hub = fanout.clone();
     own.spawn(async move { hub.run().await });
-    own.spawn(watch_silence(latest.clone(), judged));
+    if !is_edge {
+        own.spawn(watch_silence(latest.clone(), judged));
+    }
+    let mut on_the_bus = JoinSet::new();
+    if let Some(bus) = config.bus.clone() {
+        on_the_bus.spawn(on_bus(bus, &fanout, bells, board.clone(), Arc::clone(&metrics), closing.clone()));
+    }
     let auth = Arc::new(Auth::new(&config));
     own.spawn(auth::reload::watch(Arc::clone(&auth)));
     let limits = Arc::new(Limits::new(config.limits.clone()));
@@ -195,8 +221,31 @@ fn start(
     let closing = closing.clone();
     let state =
         http::State { fanout, board, auth, limits, metrics, cors, stream, http, closing: closing.clone() };
-    let running = Running { config, latest, drivers, by_config, own };
+    let running = Running { config, latest, drivers, by_config, own, bus: on_the_bus };
     (running, http::server::serve(listener, state, closing))
+}
+
+/// This node's end of the bus. Ends by itself only where the bus can never be: then the node is of no use.
+fn on_bus(
+    config: config::Bus,
+    fanout: &Fanout,
+    bells: Arc<Bells>,
+    board: Board,
+    metrics: Arc<Metrics>,
+    closing: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let latest = fanout.latest().clone();
+    let interest = fanout.interest().cloned();
+    async move {
+        let ended = if let Some(interest) = interest {
+            bus::Follower { latest, interest, board, metrics, closing }.run(config).await
+        } else {
+            bus::Publisher { latest, bells, board, metrics, closing }.run(config).await
+        };
+        if let Err(error) = ended {
+            error!(error = &error as &dyn std::error::Error, "no bus");
+        }
+    }
 }
 
 /// The simulator's part of the config, where it plays a scenario: then nothing else runs.

@@ -2,6 +2,7 @@
 //! once. What a key means is said here and in `config/tickcast.toml`; what is done with it, where it is used.
 
 mod auth;
+mod bus;
 mod candles;
 mod env;
 mod feeds;
@@ -27,6 +28,7 @@ use ipnet::IpNet;
 pub use auth::{
     ApiKey, Auth, AuthMode, BadJwks, Jwt, JwtKey, KeyHash, KeysFile, Operators, SignedBy, check_key,
 };
+pub use bus::{Bus, Login, Role, Storage};
 pub use candles::Candles;
 pub use feeds::{Feed, Feeds, Sim, url_without_secrets};
 pub use instrument::{Class, Instrument, NAME_MAX, PriceRule, Source, StaleAfter};
@@ -72,6 +74,8 @@ pub struct Config {
     pub plans: Vec<Plan>,
     /// `[record]`: keeps raw frames. Default: off.
     pub record: Option<Record>,
+    /// `[bus]`: the node is one of several. Default: it is the whole.
+    pub bus: Option<Bus>,
 }
 
 /// Where raw frames are kept.
@@ -218,6 +222,7 @@ pub fn load(
         let limits = top.table("limits", Limits::read).unwrap_or_default();
         let http = top.table("http", Http::read).unwrap_or_default();
         let record = top.table("record", Record::read).flatten();
+        let bus = top.table("bus", |section| Bus::read(section, &env)).flatten();
         let plan_drafts = top.table("plans", plan::read).unwrap_or_default();
         let plans: Vec<Plan> = plan_drafts.iter().map(|draft| draft.plan.clone()).collect();
         let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
@@ -228,7 +233,7 @@ pub fn load(
         };
         let auth = top.table("auth", read_auth).unwrap_or_default();
         let instruments = Vec::new();
-        let config = Config { instruments, feeds, stream, candles, limits, http, auth, plans, record };
+        let config = Config { instruments, feeds, stream, candles, limits, http, auth, plans, record, bus };
         (drafts, plan_drafts, config, is_feeds_right)
     };
     let (drafts, plan_drafts, mut config, is_feeds_right) =
@@ -239,10 +244,15 @@ pub fn load(
     rules::check_names(&drafts, &generated, &root.place_of(&["feeds", "sim", "generate"]), &mut mistakes);
     rules::check_sources(&drafts, &mut mistakes);
     // What could not be read says nothing about what is on.
-    if is_feeds_right {
+    let is_edge = config.is_edge();
+    if is_feeds_right && !is_edge {
         rules::check_feeds(&drafts, &config.feeds, &mut mistakes);
     }
     config.instruments = drafts.into_iter().map(|draft| draft.instrument).chain(generated).collect();
+    // An edge's symbols come over the bus.
+    if is_edge {
+        return mistakes.or(config);
+    }
     for draft in &plan_drafts {
         draft.check(&config.instruments, &mut mistakes);
     }
@@ -251,6 +261,13 @@ pub fn load(
         mistakes.add(&Place::Line(1), "[[instrument]]", problem);
     }
     mistakes.or(config)
+}
+
+impl Config {
+    /// Whether its prices come over the bus.
+    pub fn is_edge(&self) -> bool {
+        self.bus.as_ref().is_some_and(|bus| bus.role == Role::Edge)
+    }
 }
 
 impl Stream {

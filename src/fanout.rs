@@ -11,6 +11,7 @@ mod candles;
 mod choice;
 mod ear;
 mod encodings;
+mod interest;
 mod known;
 mod min_change;
 mod place;
@@ -21,8 +22,9 @@ mod waiting;
 
 use std::sync::Arc;
 
-pub use bells::Bells;
+pub use bells::{Bells, Marks};
 pub use budget::{Budget, Counted};
+pub use interest::{Hold, Interest};
 pub use min_change::MinChange;
 pub use place::{Place, Turn, Wait};
 pub use shelf::Shelf;
@@ -49,21 +51,23 @@ pub struct Fanout {
     choices: Arc<Choices>,
     encodings: Arc<Encodings>,
     metrics: Arc<Metrics>,
-    epoch: Epoch,
+    interest: Option<Arc<Interest>>,
 }
 
 impl Fanout {
     /// The fan-out of a store, with the bells that the store rings. `epoch` names this run in every cursor.
     pub fn new(latest: Latest, bells: Arc<Bells>, metrics: Arc<Metrics>, epoch: Epoch) -> Self {
         let sleepers = Arc::new(Sleepers::new(&bells));
+        let interest = latest.is_told().then(Arc::default);
+        latest.name(epoch);
         Self {
             latest,
             bells,
             sleepers,
-            choices: Arc::default(),
+            choices: Arc::new(Choices::of(interest.clone())),
             encodings: Arc::new(Encodings::new()),
             metrics,
-            epoch,
+            interest,
         }
     }
 
@@ -75,6 +79,11 @@ impl Fanout {
     /// The store behind it.
     pub fn latest(&self) -> &Latest {
         &self.latest
+    }
+
+    /// What streams want, where somebody has to bring it in.
+    pub fn interest(&self) -> Option<&Arc<Interest>> {
+        self.interest.as_ref()
     }
 
     /// Follows what is wanted, from now on.
@@ -106,12 +115,12 @@ impl Fanout {
     /// The cursor that a text is, if it is of this run and was reached.
     fn reached(&self, text: &str) -> Option<Cursor> {
         let cursor: Cursor = text.parse().ok()?;
-        (cursor.epoch == self.epoch && cursor.version <= self.latest.committed()).then_some(cursor)
+        (cursor.epoch == self.latest.epoch() && self.latest.is_reached(cursor.version)).then_some(cursor)
     }
 
     /// The cursor of a version of this run.
     pub fn at(&self, version: u64) -> Cursor {
-        Cursor { epoch: self.epoch, version }
+        Cursor { epoch: self.latest.epoch(), version }
     }
 }
 

@@ -127,37 +127,10 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let post = |route: Route| route.here().and(warp::post());
     let query = query();
 
-    let prices = get(Route::Prices).and(state.clone()).and(caller()).and(query).and(probe()).map(
-        |state: Arc<State>, caller: Caller, query: Result<Params, Problem>, probe: bool| {
-            let answer = query.and_then(|mut params| {
-                let visitor = match state.admit(Door::Stream, &caller, &mut params) {
-                    Ok(visitor) => visitor,
-                    Err(Denied::Later(refusal))
-                        if !probe && !refusal::reads_status(&caller.headers, &params) =>
-                    {
-                        return Ok(refusal::in_stream(&refusal));
-                    }
-                    Err(denied) => return Err(denied.into()),
-                };
-                Ok(if probe {
-                    prices::probe(&state, &visitor, &params)
-                } else {
-                    prices::open(&state, &caller, &visitor, &params, false)
-                })
-            });
-            answer.unwrap_or_else(|problem| problem.answer())
-        },
-    );
-    let prices_by_body = post(Route::PricesByBody).and(state.clone()).and(caller()).and(json_body()).map(
-        |state: Arc<State>, caller: Caller, body: Result<Params, Problem>| {
-            // A credential in a body is none: it stands in a header, where nobody keeps it.
-            let visitor = state.admit(Door::Data, &caller, &mut Params::default());
-            let answer = visitor
-                .map_err(Problem::from)
-                .and_then(|visitor| Ok(prices::open(&state, &caller, &visitor, &body?, true)));
-            answer.unwrap_or_else(|problem| problem.answer())
-        },
-    );
+    let prices =
+        get(Route::Prices).and(state.clone()).and(caller()).and(query).and(probe()).then(open_by_query);
+    let prices_by_body =
+        post(Route::PricesByBody).and(state.clone()).and(caller()).and(json_body()).then(open_by_body);
     let tickets = post(Route::Tickets)
         .and(state.clone())
         .and(caller())
@@ -166,7 +139,7 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
     let other_method_of_tickets =
         Route::Tickets.here().map(|| Problem::method_not_allowed("POST, OPTIONS").answer());
     let guarded = |route| get(route).and(state.clone()).and(caller()).and(query);
-    let snapshot = guarded(Route::Snapshot).map(admitted(Door::Data, snapshot::get));
+    let snapshot = guarded(Route::Snapshot).then(look_once);
     let candles = guarded(Route::Candles).map(admitted(Door::Data, candles::get));
     let symbols = guarded(Route::Symbols).map(admitted(Door::Data, symbols::get));
     let feeds =
@@ -218,6 +191,60 @@ pub fn routes(state: State) -> impl Filter<Extract = (Answer,), Error = Infallib
         .unify()
         .recover(|rejection: Rejection| std::future::ready(Ok::<_, Infallible>(refused(&rejection))))
         .unify()
+}
+
+/// `GET /prices`. A probe gets the head of the answer.
+async fn open_by_query(
+    state: Arc<State>,
+    caller: Caller,
+    query: Result<Params, Problem>,
+    probe: bool,
+) -> Answer {
+    let mut params = match query {
+        Ok(params) => params,
+        Err(problem) => return problem.answer(),
+    };
+    let visitor = match state.admit(Door::Stream, &caller, &mut params) {
+        Ok(visitor) => visitor,
+        Err(Denied::Later(refusal)) if !probe && !refusal::reads_status(&caller.headers, &params) => {
+            return refusal::in_stream(&refusal);
+        }
+        Err(denied) => return Problem::from(denied).answer(),
+    };
+    if probe {
+        return prices::probe(&state, &visitor, &params);
+    }
+    let _brought = asked::bring(&state, &visitor, &params).await;
+    prices::open(&state, &caller, &visitor, &params, false)
+}
+
+/// `POST /prices`.
+async fn open_by_body(state: Arc<State>, caller: Caller, body: Result<Params, Problem>) -> Answer {
+    // A credential in a body is none: it stands in a header, where nobody keeps it.
+    let visitor = state.admit(Door::Data, &caller, &mut Params::default()).map_err(Problem::from);
+    match visitor.and_then(|visitor| Ok((visitor, body?))) {
+        Err(problem) => problem.answer(),
+        Ok((visitor, params)) => {
+            let _brought = asked::bring(&state, &visitor, &params).await;
+            prices::open(&state, &caller, &visitor, &params, true)
+        }
+    }
+}
+
+/// `GET /prices/snapshot`.
+async fn look_once(state: Arc<State>, caller: Caller, query: Result<Params, Problem>) -> Answer {
+    let admitted = query.and_then(|mut params| {
+        let visitor = state.admit(Door::Data, &caller, &mut params)?;
+        Ok((visitor, params))
+    });
+    let answer = match admitted {
+        Err(problem) => Err(problem),
+        Ok((visitor, params)) => {
+            let _brought = asked::bring(&state, &visitor, &params).await;
+            snapshot::get(&state, &visitor, &params)
+        }
+    };
+    answer.unwrap_or_else(|problem| problem.answer())
 }
 
 fn caller() -> impl Filter<Extract = (prices::Caller,), Error = Rejection> + Clone {

@@ -3,8 +3,9 @@
 
 mod candles;
 mod history;
+mod told;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 use tickcast_feeds::{Event, Trade, Venue, hours};
 use tokio::time::Instant;
+pub use told::Put;
 
 use crate::candles::{Alignment, Candles, Keeping};
 use crate::catalogue::{Catalogue, Entry, SourceRef, SymbolId};
@@ -23,6 +25,7 @@ use crate::consolidate::{self, Effect, Moment, Rule, Source};
 use crate::fanout::Bells;
 use crate::fields::Changes;
 use crate::growing::Growing;
+use crate::http::sse::Epoch;
 use crate::ticker::{Session, Status, Ticker};
 use history::History;
 
@@ -52,6 +55,10 @@ struct Shared {
     committed: AtomicU64,
     commit: Mutex<()>,
     bells: Arc<Bells>,
+    /// Whose versions these are.
+    epoch: AtomicU32,
+    /// What another node tells, where none of it is made here.
+    told: Option<told::Told>,
     keeping: Keeping,
 }
 
@@ -67,6 +74,8 @@ struct Row {
     changes: Changes,
     version: u64,
     count: u64,
+    /// Changes that have no version of their own.
+    edition: u32,
     /// Its newest trades, while somebody follows them.
     history: Option<Box<History>>,
     candles: Candles,
@@ -83,12 +92,23 @@ pub struct View<'r> {
     pub version: u64,
     /// How many changes it has had.
     pub count: u64,
+    /// How many of those have no version of their own: always 0 where prices are made here.
+    pub edition: u32,
 }
 
 impl Latest {
     /// A store of all symbols of the catalogue, with the sources of the feeds that run and how long each of
     /// those may be silent. `bells` are rung at each change.
     pub fn new(catalogue: Arc<Catalogue>, feeds: &[(Venue, Duration)], bells: Arc<Bells>) -> Self {
+        Self::with(catalogue, feeds, bells, None)
+    }
+
+    fn with(
+        catalogue: Arc<Catalogue>,
+        feeds: &[(Venue, Duration)],
+        bells: Arc<Bells>,
+        told: Option<told::Told>,
+    ) -> Self {
         let rows = DashMap::with_capacity_and_hasher(catalogue.len(), FxBuildHasher);
         for id in catalogue.ids() {
             rows.insert(id, Row::new(catalogue.entry(id), feeds, 0));
@@ -96,8 +116,9 @@ impl Latest {
         let versions = Growing::with(catalogue.len());
         let (committed, commit) = (AtomicU64::new(0), Mutex::new(()));
         let (catalogue, revision) = (ArcSwap::new(catalogue), AtomicU64::new(0));
-        let keeping = Keeping::default();
-        let shared = Shared { rows, catalogue, revision, versions, committed, commit, bells, keeping };
+        let (epoch, keeping) = (AtomicU32::new(0), Keeping::default());
+        let shared =
+            Shared { rows, catalogue, revision, versions, committed, commit, bells, epoch, told, keeping };
         Self { shared: Arc::new(shared) }
     }
 
@@ -120,7 +141,12 @@ impl Latest {
         for id in catalogue.ids() {
             let entry = catalogue.entry(id);
             let is_new = !shared.rows.contains_key(&id);
-            if is_new {
+            if shared.told.is_some() {
+                // Its versions are another node's to give.
+                if is_new {
+                    shared.rows.insert(id, Row::new(entry, feeds, 0));
+                }
+            } else if is_new {
                 let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
                 let version = shared.committed.load(Ordering::Relaxed) + 1;
                 shared.rows.insert(id, Row::new(entry, feeds, version));
@@ -136,7 +162,7 @@ impl Latest {
         // Only now, when all of its symbols can be found, and before those are let go of that nobody finds any more.
         shared.catalogue.store(Arc::new(catalogue));
         shared.revision.fetch_add(1, Ordering::AcqRel);
-        for id in gone {
+        for id in gone.into_iter().filter(|_| shared.told.is_none()) {
             self.change(id, now, |row| {
                 row.retire();
                 true
@@ -162,7 +188,23 @@ impl Latest {
             changes: &row.changes,
             version: row.version,
             count: row.count,
+            edition: row.edition,
         }))
+    }
+
+    /// Says whose versions these are, before there are any.
+    pub fn name(&self, epoch: Epoch) {
+        self.shared.epoch.store(epoch.0, Ordering::SeqCst);
+    }
+
+    /// Whether others tell what it holds.
+    pub fn is_told(&self) -> bool {
+        self.shared.told.is_some()
+    }
+
+    /// Whose versions these are: those of another epoch mean nothing here.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.shared.epoch.load(Ordering::SeqCst))
     }
 
     /// Gives one event to one source and makes the ticker anew with the last of a batch: the ticks of one frame
@@ -363,6 +405,7 @@ impl Row {
             changes: Changes::all_at(version),
             version,
             count: 0,
+            edition: 0,
             history: None,
             candles: Candles::new(Alignment::Utc),
         };

@@ -13,6 +13,8 @@ pub mod ticker;
 pub mod fanout;
 pub mod fields;
 
+pub mod bus;
+
 pub mod http;
 
 pub mod app;

@@ -194,7 +194,7 @@ fn run(command: Command) -> Result<(), Failure> {
 /// Runs the service with its logs and, where the environment names a collector, its spans.
 fn traced(format: LogFormat, serve: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let telemetry = Telemetry::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
-    start_logging(format, "info", telemetry.as_ref());
+    start_logging(format, "info,async_nats=warn", telemetry.as_ref());
     let result = serve();
     if let Some(telemetry) = telemetry {
         telemetry.end();

@@ -82,6 +82,22 @@ pub struct Metrics {
     pub connections_open: Gauge,
     /// Connections that could not be accepted.
     pub accept_errors: Counter,
+    /// Whether this node is the one that publishes to the bus.
+    pub bus_publishes: Gauge,
+    /// Tickers that the bus has taken.
+    pub bus_published: Counter,
+    /// Changes that a newer one replaced before the bus was told.
+    pub bus_conflated: Counter,
+    /// Tickers that the bus has not taken, by reason; they are told again.
+    pub bus_failed: Family<ByReason, Counter>,
+    /// Tickers that came over the bus.
+    pub bus_received: Counter,
+    /// Tickers that came over the bus and were not believed, by reason.
+    pub bus_refused: Family<ByReason, Counter>,
+    /// Symbols that this node follows on the bus.
+    pub bus_followed: Gauge,
+    /// From a publish to an edge's store.
+    pub bus_delay: Histogram,
     /// Connections of proxies closed for want of a good PROXY header, by reason.
     pub proxy_headers_refused: Family<ByReason, Counter>,
     /// Requests by route and status, a stream's opening among them.
@@ -145,6 +161,14 @@ impl Default for Metrics {
             denied: Family::default(),
             connections_open: Gauge::default(),
             accept_errors: Counter::default(),
+            bus_publishes: Gauge::default(),
+            bus_published: Counter::default(),
+            bus_conflated: Counter::default(),
+            bus_failed: Family::default(),
+            bus_received: Counter::default(),
+            bus_refused: Family::default(),
+            bus_followed: Gauge::default(),
+            bus_delay: seconds(),
             proxy_headers_refused: Family::default(),
             requests: Family::default(),
             request_time: Histogram::new(ANSWERS),
@@ -156,6 +180,12 @@ impl Default for Metrics {
         }
         for limit in limits::NAMES {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
+        }
+        for reason in ["overtaken", "unanswered", "no_stream", "too_large", "refused"] {
+            drop(metrics.bus_failed.get_or_create(&ByReason { reason }));
+        }
+        for reason in ["newer_format", "malformed", "other_epoch", "fenced", "other_currency"] {
+            drop(metrics.bus_refused.get_or_create(&ByReason { reason }));
         }
         for reason in Denied::REASONS {
             drop(metrics.denied.get_or_create(&ByReason { reason }));
@@ -259,8 +289,28 @@ impl Metrics {
         r.register("requests", requests, self.requests.clone());
         let time = "From a request's head read to its answer's made";
         r.register_with_unit("request", time, Unit::Seconds, self.request_time.clone());
+        self.register_bus(registry.sub_registry_with_prefix("tickcast_bus"));
         registry.register_collector(Box::new(process::Usage));
         registry.register_collector(Box::new(telemetry::Losses));
         self.registry = registry;
+    }
+
+    fn register_bus(&self, r: &mut Registry) {
+        r.register(
+            "publishes",
+            "1 where this node publishes to the bus, 0 where another does",
+            self.bus_publishes.clone(),
+        );
+        r.register("published", "Tickers that the bus has taken", self.bus_published.clone());
+        let conflated = "Changes that a newer one replaced before the bus was told";
+        r.register("conflated", conflated, self.bus_conflated.clone());
+        let failed = "Tickers that the bus has not taken, by reason; they are told again";
+        r.register("failed", failed, self.bus_failed.clone());
+        r.register("received", "Tickers that came over the bus", self.bus_received.clone());
+        let refused = "Tickers that came over the bus and were not believed, by reason";
+        r.register("refused", refused, self.bus_refused.clone());
+        r.register("followed", "Symbols that this node follows on the bus", self.bus_followed.clone());
+        let delay = "From a publish, by the publisher's clock, to an edge's store";
+        r.register_with_unit("delay", delay, Unit::Seconds, self.bus_delay.clone());
     }
 }

@@ -635,3 +635,45 @@ fn m99_a_bad_proxy_setting_is_a_mistake_and_its_password_is_not_repeated() {
     assert_eq!(proxy(Venue::Kraken), None);
     assert_eq!(proxy(Venue::Coinbase).as_deref(), Some("socks5://127.0.0.1:1080"));
 }
+
+#[test]
+fn a_bus_says_what_is_wrong_with_it_and_an_edge_needs_no_symbols() {
+    use tickcast::config::{Login, Role};
+    let load =
+        |text: &str| config::load(text, "bus.toml", [("TOKEN".to_owned(), "s3cret".to_owned())].into_iter());
+    let edge =
+        load("[bus]\nrole = \"edge\"\nurl = \"nats://u:p@10.0.0.5:4222, tls://b\"\ntoken_env = \"TOKEN\"")
+            .expect("an edge");
+    let bus = edge.bus.expect("a bus");
+    assert_eq!((bus.role, bus.servers().as_str()), (Role::Edge, "nats://10.0.0.5:4222,tls://b"));
+    assert!(matches!(&bus.login, Login::Token(token) if token.expose() == "s3cret"));
+    assert!(!format!("{bus:?}").contains("s3cret"));
+    let told = |text: &str| load(text).expect_err(text).to_string();
+    for (text, problem) in [
+        ("[bus]\nrole = \"edge\"", "[bus] url: is missing"),
+        ("[bus]\nurl = \"nats://a\"", "[bus] url: goes not with role = \"all\", which needs no NATS"),
+        (
+            "[bus]\nrole = \"edge\"\nurl = \"http://a:4222\"",
+            "[bus] url: no NATS address: it is written nats://host:4222",
+        ),
+        ("[bus]\nrole = \"core\"", "[bus] role: `core` is none of: all, ingest, edge"),
+        ("[bus]\nrole = \"edge\"\nurl = \"nats://a\"\nstream = \"a.b\"", "[bus] stream: `a.b` is no name"),
+        (
+            "[bus]\nrole = \"edge\"\nurl = \"nats://a\"\nsubjects = \"a..b\"",
+            "[bus] subjects: `a..b` begins no subject",
+        ),
+        (
+            "[bus]\nrole = \"edge\"\nurl = \"nats://a\"\nreplicas = 6",
+            "[bus] replicas: 6 is out of bounds: from 1 to 5",
+        ),
+        (
+            "[bus]\nrole = \"edge\"\nurl = \"nats://a\"\nuser_env = \"TOKEN\"",
+            "[bus] user and password: go together",
+        ),
+        ("[bus]\nrole = \"edge\"\nurl = \"nats://a\"\ntoken_env = \"NONE\"", "the variable NONE is not set"),
+        ("[bus]\nrole = \"ingest\"\nurl = \"nats://a\"", "[[instrument]]: there is none"),
+    ] {
+        let mistakes = told(text);
+        assert!(mistakes.contains(problem), "{text}\n{mistakes}");
+    }
+}

@@ -64,6 +64,7 @@ impl Changes {
             ("[auth]", before.auth != after.auth),
             ("[plans]", before.plans != after.plans),
             ("[record]", before.record != after.record),
+            ("[bus]", before.bus != after.bus),
         ];
         let need_restart =
             sections.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();

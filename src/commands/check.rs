@@ -6,7 +6,9 @@ use humantime::format_duration;
 use tickcast_feeds::Venue;
 
 use crate::catalogue::Catalogue;
-use crate::config::{AuthMode, Class, Config, Forwarded, Instrument, SignedBy, Sim, url_without_secrets};
+use crate::config::{
+    AuthMode, Bus, Class, Config, Forwarded, Instrument, Role, SignedBy, Sim, url_without_secrets,
+};
 use crate::ingest::plan;
 
 /// Columns after which a list goes on in the next line.
@@ -15,6 +17,12 @@ const COLUMNS_MAX: usize = 100;
 /// Prints which venues are on, with how many connections and which symbols on each, which are off though
 /// instruments name them, and the limits.
 pub fn run(config: &Config, catalogue: &Catalogue, out: &mut impl Write) -> io::Result<()> {
+    if let Some(bus) = &config.bus {
+        write_bus(bus, out)?;
+        if bus.role == Role::Edge {
+            return write_limits(config, out);
+        }
+    }
     let count = |class| catalogue.ids().filter(|id| catalogue.entry(*id).class == class).count();
     let (crypto, stock) = (count(Class::Crypto), count(Class::Stock));
     writeln!(out, "{} ({crypto} crypto, {stock} stock)", counted(catalogue.len(), "symbol"))?;
@@ -34,6 +42,22 @@ pub fn run(config: &Config, catalogue: &Catalogue, out: &mut impl Write) -> io::
         }
     }
     write_limits(config, out)
+}
+
+fn write_bus(bus: &Bus, out: &mut impl Write) -> io::Result<()> {
+    let (stream, servers) = (&bus.stream, bus.servers());
+    match bus.role {
+        Role::Edge => {
+            writeln!(out, "edge: symbols and prices come over the bus, stream {stream} at {servers}")
+        }
+        Role::Ingest => writeln!(
+            out,
+            "ingest: one of these nodes at a time publishes, to stream {stream} at {servers} ({}, {:?}), each symbol at most every {}",
+            counted(bus.replicas, "replica"),
+            bus.storage,
+            format_duration(bus.interval)
+        ),
+    }
 }
 
 fn write_feed(config: &Config, catalogue: &Catalogue, venue: Venue, out: &mut impl Write) -> io::Result<()> {

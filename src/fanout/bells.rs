@@ -42,10 +42,31 @@ impl Bells {
         self.bells.iter().map_while(OnceLock::get).for_each(|bell| bell.ring(id));
     }
 
+    /// The marks of a listener who wants to hear of symbols whoever waits, woken by `ring`; `None` where there are too many
+    /// listeners.
+    pub fn hear(&self, ring: impl Fn() + Send + Sync + 'static) -> Option<Marks> {
+        self.listen(ring).map(Marks)
+    }
+
     /// A bell for one more listener, whom `ring` wakes; `None` where there are too many.
     pub(super) fn listen(&self, ring: impl Fn() + Send + Sync + 'static) -> Option<Arc<Bell>> {
         let bell = Arc::new(Bell::new(Box::new(ring)));
         self.bells.iter().any(|place| place.set(Arc::clone(&bell)).is_ok()).then_some(bell)
+    }
+}
+
+/// What has changed of the symbols that one listener wants.
+pub struct Marks(Arc<Bell>);
+
+impl Marks {
+    /// Hears of every change of the symbol from now on; what it was before is not among the marks.
+    pub fn want(&self, id: SymbolId) {
+        self.0.wait(id, 1);
+    }
+
+    /// Takes the symbols that changed since they were taken last.
+    pub fn take(&self, marked: impl FnMut(SymbolId)) {
+        self.0.marks(marked);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxBuildHasher;
 
+use super::interest::Interest;
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
 
@@ -18,7 +19,11 @@ pub(super) struct Wish {
 
 /// All that is wished for now. Bounded by the open streams: a wish goes with its last one.
 #[derive(Debug, Default)]
-pub(super) struct Choices(Mutex<HashSet<Shared, FxBuildHasher>>);
+pub(super) struct Choices {
+    known: Mutex<HashSet<Shared, FxBuildHasher>>,
+    /// Who brings in what is wished for, where not everything comes by itself.
+    interest: Option<Arc<Interest>>,
+}
 
 /// Hashed and compared by what is wished for.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -38,6 +43,11 @@ pub(super) struct Choice {
 }
 
 impl Choices {
+    /// The wishes of which the interest is to hear.
+    pub(super) fn of(interest: Option<Arc<Interest>>) -> Self {
+        Self { interest, ..Self::default() }
+    }
+
     pub(super) fn choose(self: &Arc<Self>, symbols: &[SymbolId], fields: FieldSet) -> Choice {
         let wish = Wish { symbols: symbols.into(), fields };
         let mut known = self.known();
@@ -46,13 +56,16 @@ impl Choices {
         } else {
             let wish = Arc::new(wish);
             known.insert(Shared(Arc::clone(&wish)));
+            if let Some(interest) = &self.interest {
+                interest.add(symbols);
+            }
             wish
         };
         Choice { wish, choices: Arc::clone(self) }
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<Shared, FxBuildHasher>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +96,9 @@ impl Drop for Choice {
         let mut known = self.choices.known();
         if self.streams() == 1 {
             known.remove(&*self.wish);
+            if let Some(interest) = &self.choices.interest {
+                interest.remove(&self.wish.symbols);
+            }
         }
     }
 }

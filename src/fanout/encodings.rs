@@ -33,6 +33,8 @@ type Choices = SmallVec<[(FieldSet, Arc<Message>); 1]>;
 pub(super) struct Message {
     /// The version at which any of its fields changed last.
     pub(super) version: u64,
+    /// [`View::edition`] of what it says.
+    edition: u32,
     /// Of what it says, without the numbers that only count messages: equal ones say the same.
     pub(super) digest: NonZeroU64,
     /// What `min_change` is judged by.
@@ -72,7 +74,7 @@ pub(super) fn look(fanout: &Fanout, id: SymbolId, fields: FieldSet) -> Option<(L
     let catalogue = fanout.latest.catalogue();
     let entry = catalogue.entry(id);
     fanout.latest.read(id, |view| {
-        let (message, made) = fanout.encodings.get(id, entry, fields, view, fanout.epoch);
+        let (message, made) = fanout.encodings.get(id, entry, fields, view, fanout.latest.epoch());
         let delay =
             made.zip(view.ticker.ts_recv).map(|(at, from)| UnixNanos(at.0.saturating_sub(from.0).max(0)));
         (Look { version: view.version, count: view.count, message }, delay)
@@ -97,7 +99,7 @@ impl Encodings {
         let mut kept = self.0[id.index()].lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().position(|(choice, _)| *choice == fields);
         if let Some(place) = place
-            && kept[place].1.version == version
+            && (kept[place].1.version, kept[place].1.edition) == (version, view.edition)
         {
             return (Arc::clone(&kept[place].1), None);
         }
@@ -134,6 +136,7 @@ fn encode(entry: &Entry, fields: FieldSet, view: View<'_>, id: Cursor, now: Unix
     }
     Message {
         version: id.version,
+        edition: view.edition,
         // One in 2^64 is as good as any other.
         digest: NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN),
         price: view.ticker.price,

@@ -88,6 +88,15 @@ impl Known {
         Self { through: self.through, said, complete: false, any_new }
     }
 
+    /// The client is to get these again, whatever their versions say, unless they say what it has.
+    pub(super) fn look_again(&mut self, choice: &Choice, is_due: impl Fn(SymbolId) -> bool) {
+        for (&id, said) in choice.symbols.iter().zip(&mut self.said) {
+            said.is_new |= is_due(id);
+            self.any_new |= said.is_new;
+        }
+        self.complete &= !self.any_new;
+    }
+
     /// What names the place among streams of the same wish, if it is one that others can be at.
     pub(super) fn place(&self) -> Option<Through> {
         self.complete.then_some(self.through)
@@ -151,7 +160,8 @@ impl Known {
             }
             messages.push(message);
         }
-        self.through = Through(Some(committed));
+        // Where a client comes from another node it may be ahead of us.
+        self.through = Through(Some(through.map_or(committed, |through| through.max(committed))));
         self.any_new = unfinished && self.said.iter().any(|said| said.is_new);
         self.complete = !unfinished && (self.complete || self.said.iter().all(|said| said.digest.is_some()));
         if messages.is_empty() {

@@ -17,6 +17,7 @@ use super::shelf::{Parcel, Shelf, Step};
 use super::ticks::Ticks;
 use super::{Fanout, Flush, Mode, Wanted};
 use crate::catalogue::SymbolId;
+use crate::http::sse::{Cursor, Epoch};
 
 /// Of the kernel's and the runtime's timers.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -32,6 +33,10 @@ pub struct Place {
     window_end: Option<Instant>,
     /// The version of the last id sent, or passed.
     position: u64,
+    /// Whose version that is.
+    epoch: Epoch,
+    /// The store's edition that this has taken note of.
+    edition: u64,
     budget: Option<Arc<Budget>>,
     /// Sent and not yet paid for.
     owed: Owed,
@@ -73,7 +78,9 @@ pub struct Wait {
 
 impl Place {
     pub(super) fn new(fanout: &Fanout, wanted: Wanted, now: Instant) -> Self {
-        let since = wanted.since();
+        // In this order: what the store does meanwhile is seen at the first turn.
+        let (edition, epoch) = (fanout.latest.edition(), fanout.latest.epoch());
+        let since = wanted.since(epoch);
         let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, candles, .. } = wanted;
         let (sent, position) = match mode {
             Mode::Latest => {
@@ -94,6 +101,8 @@ impl Place {
             throttle,
             window_end: None,
             position,
+            epoch,
+            edition,
             budget,
             owed: Owed::default(),
             held: None,
@@ -130,6 +139,11 @@ impl Place {
         self.position
     }
 
+    /// The cursor of a version of this place's.
+    pub fn at(&self, version: u64) -> Cursor {
+        Cursor { epoch: self.epoch, version }
+    }
+
     /// The newest version that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self, fanout: &Fanout) -> u64 {
         let newest = fanout.latest.committed();
@@ -145,6 +159,9 @@ impl Place {
     }
 
     fn lacks_prices(&self, fanout: &Fanout) -> bool {
+        if self.edition != fanout.latest.edition() && self.misses(fanout) {
+            return true;
+        }
         match &self.sent {
             Sent::Latest { known, .. } => known.any(&self.choice, fanout),
             Sent::Ticks(ticks) => ticks.is_behind(),
@@ -159,6 +176,11 @@ impl Place {
     /// Takes the stream's turn. Not to be called while the last flush is still unwritten: what is taken here counts as
     /// sent.
     pub fn turn(&mut self, fanout: &Fanout, shelf: &mut Shelf, now: Instant) -> Turn {
+        let edition = fanout.latest.edition();
+        shelf.renew(edition);
+        if edition != self.edition {
+            self.renew(fanout, edition, now);
+        }
         // The bars of a flush go out behind it.
         if self.bars.as_ref().is_some_and(|bars| bars.is_due())
             && let Some(parcel) = self.take_bars(fanout, shelf)
@@ -178,6 +200,8 @@ impl Place {
             return Turn::Wait(Wait { until: Some(end), change: false });
         }
         match self.step(fanout, shelf, now) {
+            // The versions have begun anew while it was made: it belongs to neither.
+            _ if fanout.latest.epoch() != self.epoch => Turn::Again,
             Ok(Some(parcel)) => {
                 if parcel.conflated > 0 {
                     fanout.metrics.conflated.inc_by(parcel.conflated);
@@ -200,6 +224,35 @@ impl Place {
                 };
                 Turn::Wait(Wait { until, change: true })
             }
+        }
+    }
+
+    /// Whether the store has something that versions don't tell of.
+    fn misses(&self, fanout: &Fanout) -> bool {
+        let is_late = |&id: &SymbolId| fanout.latest.is_late(id, self.edition);
+        fanout.latest.epoch() != self.epoch || self.choice.symbols.iter().any(is_late)
+    }
+
+    /// Takes note of what versions don't tell of.
+    fn renew(&mut self, fanout: &Fanout, edition: u64, now: Instant) {
+        let before = std::mem::replace(&mut self.edition, edition);
+        let epoch = fanout.latest.epoch();
+        let begins = std::mem::replace(&mut self.epoch, epoch) != epoch;
+        let Self { choice, sent, position, .. } = self;
+        let Sent::Latest { known, withheld } = sent else { return };
+        if begins {
+            *position = 0;
+            *known = Arc::new(Known::new(choice.symbols.len(), None));
+            if let Some(withheld) = withheld {
+                **withheld = withheld.of(&choice.symbols, &[], now);
+            }
+            return;
+        }
+        let is_due = |id| fanout.latest.is_late(id, before);
+        if choice.symbols.iter().copied().any(is_due) {
+            let mut own = known.copy();
+            own.look_again(choice, is_due);
+            *known = Arc::new(own);
         }
     }
 

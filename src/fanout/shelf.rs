@@ -35,6 +35,8 @@ pub struct Shelf {
     /// The newest message of each open bar.
     bars: FxHashMap<(SymbolId, Interval), (Stamp, Bytes)>,
     round: u64,
+    /// The store's, of what is kept.
+    edition: u64,
 }
 
 /// The newest of each symbol, for one choice of fields.
@@ -88,6 +90,7 @@ impl Shelf {
             steps: FxHashMap::default(),
             bars: FxHashMap::default(),
             round: 0,
+            edition: 0,
         }
     }
 
@@ -96,6 +99,14 @@ impl Shelf {
     pub fn begin(&mut self) {
         self.steps.clear();
         self.round += 1;
+    }
+
+    /// Lets go of what was kept, where the store has something else without a version to tell it by.
+    pub(super) fn renew(&mut self, edition: u64) {
+        if std::mem::replace(&mut self.edition, edition) != edition {
+            self.choices.clear();
+            self.steps.clear();
+        }
     }
 
     /// How flushes are framed.

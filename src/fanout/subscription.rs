@@ -18,7 +18,7 @@ use crate::candles::Interval;
 use crate::catalogue::SymbolId;
 use crate::fields::FieldSet;
 use crate::http::framing::Framing;
-use crate::http::sse::Cursor;
+use crate::http::sse::{Cursor, Epoch};
 
 /// What a stream asks for.
 #[derive(Debug)]
@@ -58,9 +58,10 @@ pub enum Mode {
 }
 
 impl Wanted {
-    /// The version up to which the client needs nothing.
-    pub(super) fn since(&self) -> Option<u64> {
-        self.resume.filter(|_| self.min_change.is_none()).map(|cursor| cursor.version)
+    /// The version of this epoch up to which the client needs nothing.
+    pub(super) fn since(&self, epoch: Epoch) -> Option<u64> {
+        let resume = self.resume.filter(|cursor| cursor.epoch == epoch && self.min_change.is_none());
+        resume.map(|cursor| cursor.version)
     }
 }
 
@@ -92,13 +93,13 @@ impl Subscription {
 
     /// The place this stream starts from, or has got to.
     pub fn position(&self) -> Cursor {
-        self.fanout.at(self.place.position())
+        self.place.at(self.place.position())
     }
 
     /// The newest place that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self) -> Cursor {
         let version = self.place.pass(&self.fanout);
-        self.fanout.at(version)
+        self.place.at(version)
     }
 
     /// Whether a flush had to wait for this part of its client's budget.

@@ -262,7 +262,7 @@ fn message(fanout: &Fanout, id: SymbolId, choice: &Choice, print: &Print) -> Byt
         sse::price_data(&mut out, |out| {
             fields::write_json(out, choice.fields, entry, &print.ticker, print.version, clock::wall());
         });
-        sse::price_end(&mut out, Cursor { epoch: fanout.epoch, version: print.version });
+        sse::price_end(&mut out, fanout.at(print.version));
         out.freeze()
     })
 }

@@ -19,11 +19,13 @@ use super::{State, candles};
 use crate::candles::Interval;
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::config::NAME_MAX;
-use crate::fanout::MinChange;
+use crate::fanout::{Hold, MinChange};
 use crate::fields::{Field, FieldSet, UnknownField};
 
 /// Shorter wishes are raised to it: a heartbeat is for noticing silence, not for load.
 const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
+/// A request does not wait longer for prices that have to be brought.
+const BRING_MAX: Duration = Duration::from_secs(1);
 /// Unknown symbols that get near misses with them.
 const SUGGESTED_MAX: usize = 10;
 
@@ -70,6 +72,11 @@ impl Asked {
         };
         if every_trade {
             check_ticks(params, throttle)?;
+            if state.fanout.latest().is_told() {
+                let expected =
+                    "`latest`: an edge gets each symbol's newest state over the bus, not every trade";
+                return Err(Problem::bad_value("mode", "ticks", expected));
+            }
         }
         let min_change = params.one("min_change")?.map(min_change).transpose()?;
         let fields = fields(params)?;
@@ -140,6 +147,16 @@ fn min_change(text: &str) -> Result<MinChange, Problem> {
     };
     let expected = "an amount above zero such as `0.5` (in the currency), `0.05%` or `10bp`";
     change.filter(positive).ok_or_else(|| Problem::bad_value("min_change", text, expected))
+}
+
+/// Where prices are brought in by who wants them: has those brought that a request asks for, and waits for them a moment. They are
+/// wanted as long as the answer is kept.
+pub(super) async fn bring(state: &State, visitor: &Visitor, params: &Params) -> Option<Hold> {
+    let interest = state.fanout.interest()?;
+    let chosen = Chosen::read(state, visitor, params).ok()?;
+    let hold = interest.hold(chosen.symbols);
+    hold.here(BRING_MAX).await;
+    Some(hold)
 }
 
 /// The symbols of a request.

@@ -18,5 +18,9 @@ pub(super) struct Feeds {
 /// Answers with the state of every connection.
 pub(super) fn get(state: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
+    // An edge has none of its own.
+    if let Some(feeds) = state.board.told() {
+        return Ok(json_of(&serde_json::json!({ "feeds": feeds })));
+    }
     Ok(json_of(&Feeds { feeds: state.board.report() }))
 }

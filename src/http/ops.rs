@@ -48,11 +48,13 @@ pub(super) fn live(_: &State, params: &Params) -> Result<Answer, Problem> {
     Ok(json_of(&Live { status: Liveness::Live }))
 }
 
-/// Ready: some feed has delivered a tick and is not silent, and the server is not about to stop.
+/// Ready: some feed has delivered a tick and is not silent, or an edge has something to serve; and the server is not about to
+/// stop. What is wrong with the bus is told in any case.
 pub(super) fn ready(state: &State, params: &Params) -> Result<Answer, Problem> {
     params.check(&[])?;
-    let reasons = reasons(state);
+    let mut reasons = reasons(state);
     let ready = reasons.is_empty();
+    reasons.extend(state.board.bus_problem().filter(|problem| !reasons.contains(problem)));
     let status = if ready { Readiness::Ready } else { Readiness::NotReady };
     let mut answer = json_of(&Ready { status, reasons });
     if !ready {

@@ -125,7 +125,7 @@ fn stream(state: &State, visitor: &Visitor, asked: &Asked, cursor: Option<&str>,
     };
     let mut opening = BytesMut::with_capacity(1024);
     sse::retry(&mut opening, millis(jittered(state.stream.retry)));
-    sse::event(&mut opening, &hello, Some(state.fanout.at(place.position())));
+    sse::event(&mut opening, &hello, Some(place.at(place.position())));
     let opening = opening.freeze();
     let list = List::new(visitor, asked);
     let stream = PriceStream::new(place, opening, asked.heartbeat, slot, list, Arc::clone(&state.metrics));

@@ -218,7 +218,8 @@ impl PriceStream {
 
     fn visible_heartbeat(&mut self, state: &State) -> Bytes {
         let mut out = BytesMut::with_capacity(80);
-        let position = state.fanout.at(self.place.pass(&state.fanout));
+        let position = self.place.pass(&state.fanout);
+        let position = self.place.at(position);
         sse::event(&mut out, &Beaten { time: clock::wall().as_millis() }, Some(position));
         out.freeze()
     }

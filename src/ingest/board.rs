@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tickcast_feeds::{UnixNanos, Venue};
 use utoipa::ToSchema;
 
@@ -22,7 +23,21 @@ const REFUSED_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Board {
     feeds: Arc<Mutex<Vec<Feed>>>,
+    bus: Arc<Mutex<Bus>>,
     metrics: Arc<Metrics>,
+}
+
+/// What a node of several knows of the others.
+#[derive(Debug, Default)]
+struct Bus {
+    /// Whether the feeds are another node's.
+    is_told: bool,
+    /// What that one said of them, as JSON.
+    feeds: Option<Box<RawValue>>,
+    /// Whether there is anything to serve.
+    serves: bool,
+    /// Why the bus is of no use now.
+    problem: Option<String>,
 }
 
 /// One connection to a venue, or what stands for one. Every clone is the same.
@@ -177,7 +192,7 @@ struct Lag {
 impl Board {
     /// A board without feeds.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { feeds: Arc::default(), metrics }
+        Self { feeds: Arc::default(), bus: Arc::default(), metrics }
     }
 
     /// Adds a feed that follows so many instruments at an address that holds no secret.
@@ -258,6 +273,33 @@ impl Board {
         lock(&self.feeds).iter().map(Feed::report).collect()
     }
 
+    /// From now on the feeds are another node's.
+    pub fn be_told(&self) {
+        lock(&self.bus).is_told = true;
+    }
+
+    /// Notes what another node says of its feeds.
+    pub fn tell(&self, report: &[u8]) {
+        lock(&self.bus).feeds = serde_json::from_slice(report).ok();
+    }
+
+    /// What another node says of its feeds, as a JSON list; `None` where they are this one's.
+    pub fn told(&self) -> Option<Box<RawValue>> {
+        let bus = lock(&self.bus);
+        let nothing = || RawValue::from_string("[]".to_owned()).expect("that is JSON");
+        bus.is_told.then(|| bus.feeds.clone().unwrap_or_else(nothing))
+    }
+
+    /// Notes whether there is anything to serve, where the feeds are another node's.
+    pub fn serves(&self, serves: bool) {
+        lock(&self.bus).serves = serves;
+    }
+
+    /// Notes why the bus is of no use now; `None` where it is.
+    pub fn bus(&self, problem: Option<String>) {
+        lock(&self.bus).problem = problem;
+    }
+
     /// Notes how old each venue's newest tick is, and what of its instruments it serves.
     pub fn measure(&self, levels: &Levels, now: Moment) {
         let mut newest: HashMap<Venue, Instant> = HashMap::new();
@@ -278,13 +320,27 @@ impl Board {
         }
     }
 
-    /// Whether any feed is ticking.
+    /// Whether any feed is ticking. Where they are another node's: whether there is anything to serve.
     pub fn any_live(&self) -> bool {
+        let bus = lock(&self.bus);
+        if bus.is_told {
+            return bus.serves;
+        }
+        drop(bus);
         lock(&self.feeds).iter().any(|feed| feed.state() == FeedState::Live)
+    }
+
+    /// Why the bus is of no use, where it is to be of use.
+    pub fn bus_problem(&self) -> Option<String> {
+        lock(&self.bus).problem.as_ref().map(|problem| format!("the bus is away: {problem}"))
     }
 
     /// Why no feed is ticking.
     pub fn reasons(&self) -> Vec<String> {
+        if lock(&self.bus).is_told {
+            let nothing = "nothing has come over the bus yet".to_owned();
+            return vec![self.bus_problem().unwrap_or(nothing)];
+        }
         let feeds = lock(&self.feeds);
         if feeds.is_empty() {
             return vec!["no feed is configured".to_owned()];

@@ -22,7 +22,8 @@ impl Latest {
 
     /// How many bars are kept of an interval; 0 where there are none.
     pub fn candles_kept(&self, interval: Interval) -> usize {
-        self.shared.keeping.most(interval)
+        // Bars are made of trades, and an edge hears of none.
+        if self.is_told() { 0 } else { self.shared.keeping.most(interval) }
     }
 
     /// Notes that a venue has taken back or corrected a trade. No price is moved by it: what was last before that trade

@@ -1,0 +1,399 @@
+//! The connection to NATS and what is kept there: made where it is missing, compared with what is wanted where it is not.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{
+    self, DirectGetErrorKind, DiscardPolicy, Republish, RetentionPolicy, StorageType,
+};
+use async_nats::jetstream::{Context, ErrorCode, kv};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use rand::RngExt;
+use tracing::{info, warn};
+
+use super::names::Names;
+use super::wire::Told;
+use crate::config::{Bus, Login, Storage};
+use crate::http::sse::Epoch;
+
+/// Between two attempts to connect, at most; a part of it by lot.
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
+/// A server that does not answer within this is not there.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// A connection is dead after two of these without an answer.
+const PING: Duration = Duration::from_secs(2);
+/// An answer that takes longer is none.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// Messages of one subscription that wait to be taken: some seconds of a busy bus. What comes on top is lost, counted, and
+/// fetched again.
+const WAITING_MAX: usize = 1 << 18;
+/// Messages that wait for their turn to be sent.
+const SENDING_MAX: usize = 4_096;
+
+/// Why the bus cannot do what it is to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The configuration of the connection is of no use: waiting does not help.
+    #[error("the bus cannot be set up")]
+    SetUp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server did not do what it was asked.
+    #[error("NATS did not {what}")]
+    Refused {
+        /// What it was asked.
+        what: &'static str,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no stream yet: an ingest node makes it.
+    #[error("there is no stream {0} yet; an ingest node makes it")]
+    NoStream(String),
+    /// There is one that is used for something else, or was made for other settings.
+    #[error("the stream {name} is there with other settings: {differences}")]
+    Differs {
+        /// Which.
+        name: String,
+        /// Each setting, as found and as wanted.
+        differences: String,
+    },
+}
+
+impl BusError {
+    fn refused<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Refused { what, source: Box::new(error) }
+    }
+
+    /// The error and its reasons, in one line.
+    pub(super) fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut reason = std::error::Error::source(self);
+        while let Some(error) = reason {
+            line = format!("{line}: {error}");
+            reason = error.source();
+        }
+        line
+    }
+}
+
+/// A connection to NATS, which comes back by itself.
+#[derive(Clone)]
+pub(super) struct Nats {
+    pub(super) client: Client,
+    pub(super) context: Context,
+    pub(super) names: Names,
+    config: Bus,
+    watch: Arc<Watch>,
+}
+
+/// What became known of the connection.
+#[derive(Debug, Default)]
+struct Watch {
+    /// How often messages of a subscription were lost because nobody took them in time.
+    overflows: AtomicU64,
+    problem: Mutex<Option<String>>,
+}
+
+impl Watch {
+    fn note(&self, event: &Event) {
+        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = match event {
+            Event::Connected => {
+                if problem.take().is_some() {
+                    info!("the bus is back");
+                }
+                return;
+            }
+            Event::SlowConsumer(_) => {
+                self.overflows.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Event::Disconnected => "the connection ended".to_owned(),
+            Event::ClientError(error) => error.to_string(),
+            Event::ServerError(error) => error.to_string(),
+            Event::LameDuckMode | Event::Draining | Event::Closed => return,
+        };
+        // Once for each reason, however many attempts.
+        if problem.as_ref() != Some(&reason) {
+            warn!(reason, "the bus is away");
+            *problem = Some(reason);
+        }
+    }
+}
+
+impl Nats {
+    /// A connection for a node that calls itself this; it is made as soon as it can be, and again whenever it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::SetUp`] where it never can be.
+    pub(super) async fn connect(config: &Bus, name: &str) -> Result<Self, BusError> {
+        let broken = |error: std::io::Error| BusError::SetUp(Box::new(error));
+        let watch = Arc::new(Watch::default());
+        let note = Arc::clone(&watch);
+        let mut options = ConnectOptions::new()
+            .name(name)
+            .retry_on_initial_connect()
+            .connection_timeout(CONNECT_MAX)
+            .ping_interval(PING)
+            .request_timeout(Some(ANSWER_MAX))
+            .subscription_capacity(WAITING_MAX)
+            .client_capacity(SENDING_MAX)
+            .reconnect_delay_callback(delay)
+            .event_callback(move |event| {
+                note.note(&event);
+                std::future::ready(())
+            });
+        options = match &config.login {
+            Login::None => options,
+            Login::Token(token) => options.token(token.expose().to_owned()),
+            Login::Password { user, password } => {
+                options.user_and_password(user.expose().to_owned(), password.expose().to_owned())
+            }
+            Login::Credentials(path) => options.credentials_file(path).await.map_err(broken)?,
+        };
+        if let Some(path) = &config.tls_ca {
+            options = options.add_root_certificates(path.clone());
+        }
+        let servers: Vec<ServerAddr> = config
+            .urls
+            .iter()
+            .map(|url| url.parse())
+            .collect::<Result<_, std::io::Error>>()
+            .map_err(broken)?;
+        let client = options.connect(servers).await.map_err(|error| BusError::SetUp(Box::new(error)))?;
+        let context = async_nats::jetstream::context::ContextBuilder::new()
+            .timeout(ANSWER_MAX)
+            .ack_timeout(ANSWER_MAX)
+            .max_ack_inflight(SENDING_MAX)
+            .build(client.clone());
+        Ok(Self { client, context, names: Names::new(config), config: config.clone(), watch })
+    }
+
+    /// How often it was connected: what came before another number may be of another connection.
+    pub(super) fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::SeqCst)
+    }
+
+    /// How often something that came was lost.
+    pub(super) fn overflows(&self) -> u64 {
+        self.watch.overflows.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is connected.
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Why it is not connected, where that is known.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.watch.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it is connected.
+    pub(super) async fn connected(&self) {
+        // A flush waits for the connection; it may end again meanwhile.
+        while !self.is_connected() {
+            let waited = tokio::time::timeout(ANSWER_MAX, self.client.flush()).await;
+            if !matches!(waited, Ok(Ok(()))) {
+                let pause = RECONNECT_MAX.mul_f64(rand::rng().random_range(0.1..0.5));
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// The stream of tickers and its epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::NoStream`] where there is none, [`BusError::Differs`] where it is not what it should be.
+    pub(super) async fn stream(&self) -> Result<(stream::Stream, Epoch), BusError> {
+        let found = self.context.get_stream(&self.names.stream).await;
+        let stream = found.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                BusError::NoStream(self.names.stream.clone())
+            }
+            _ => BusError::refused("show the stream")(error),
+        })?;
+        let differences = differences(&stream.cached_info().config, &self.wanted());
+        if differences.is_empty() {
+            let epoch = epoch(stream.cached_info().created.unix_timestamp_nanos());
+            return Ok((stream, epoch));
+        }
+        Err(BusError::Differs { name: self.names.stream.clone(), differences: differences.join("; ") })
+    }
+
+    /// The same, made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](Self::stream), and where it cannot be made.
+    pub(super) async fn stream_made(&self) -> Result<(stream::Stream, Epoch), BusError> {
+        match self.stream().await {
+            Err(BusError::NoStream(name)) => {
+                // Another node may make it at the same time, which is just as well.
+                self.context
+                    .create_stream(self.wanted())
+                    .await
+                    .map_err(BusError::refused("make the stream"))?;
+                info!(stream = name, "made the stream of the bus");
+                self.stream().await
+            }
+            found => found,
+        }
+    }
+
+    fn wanted(&self) -> stream::Config {
+        let (source, destination) = self.names.republished();
+        stream::Config {
+            name: self.names.stream.clone(),
+            description: Some("tickcast: the newest ticker of each symbol".to_owned()),
+            subjects: vec![source.clone()],
+            max_messages_per_subject: 1,
+            max_messages: -1,
+            max_bytes: -1,
+            discard: DiscardPolicy::Old,
+            retention: RetentionPolicy::Limits,
+            storage: self.storage(),
+            num_replicas: self.config.replicas,
+            // What an edge follows, it hears as soon as it is stored, and with its sequence; what it begins to follow, it asks
+            // for.
+            republish: Some(Republish { source, destination, headers_only: false }),
+            allow_direct: true,
+            // No message has an id of its own: nothing is to be remembered for that.
+            duplicate_window: Duration::from_millis(100),
+            ..stream::Config::default()
+        }
+    }
+
+    fn storage(&self) -> StorageType {
+        match self.config.storage {
+            Storage::Memory => StorageType::Memory,
+            Storage::File => StorageType::File,
+        }
+    }
+
+    /// A bucket, made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Refused`] where it is neither there nor can be made.
+    pub(super) async fn bucket(&self, name: &str) -> Result<kv::Store, BusError> {
+        if let Ok(store) = self.context.get_key_value(name).await {
+            return Ok(store);
+        }
+        // As NATS' ADR-8 has it. The library's own call asks first for the account, in words that servers before 2.10 don't answer.
+        let config = stream::Config {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: 1,
+            max_messages: -1,
+            max_bytes: -1,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            storage: self.storage(),
+            num_replicas: self.config.replicas,
+            ..stream::Config::default()
+        };
+        self.context.create_stream(config).await.map_err(BusError::refused("make a bucket"))?;
+        self.bucket_of_others(name).await
+    }
+
+    /// A bucket that others make.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Refused`] where it is not there.
+    pub(super) async fn bucket_of_others(&self, name: &str) -> Result<kv::Store, BusError> {
+        self.context.get_key_value(name).await.map_err(BusError::refused("show a bucket"))
+    }
+}
+
+/// The newest message of a symbol and its sequence; none where there is none.
+///
+/// # Errors
+///
+/// [`BusError::Refused`] where the server does not say.
+pub(super) async fn last(
+    stream: &stream::Stream,
+    subject: String,
+) -> Result<Option<(u64, Vec<u8>)>, BusError> {
+    match stream.direct_get_last_for_subject(subject).await {
+        Ok(message) => Ok(Some((message.sequence, message.payload.to_vec()))),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(BusError::refused("show a message")(error)),
+    }
+}
+
+/// What a last message says, where it can be understood.
+pub(super) fn understood(found: Option<&(u64, Vec<u8>)>) -> Option<Told> {
+    found.and_then(|(_, bytes)| Told::decode(bytes).ok())
+}
+
+/// Longer with each attempt, and never the same for two nodes.
+fn delay(attempts: usize) -> Duration {
+    let ceiling = Duration::from_millis(50).saturating_mul(1 << attempts.min(6)).min(RECONNECT_MAX);
+    ceiling.mul_f64(rand::rng().random_range(0.5..1.0))
+}
+
+/// A stream's epoch, by when it was made: another one was made at another time.
+fn epoch(created_nanos: i128) -> Epoch {
+    // Nanoseconds are coarse on some machines: all digits have their say.
+    let mixed = created_nanos.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C834);
+    let [a, b, c, d, ..] = mixed.to_be_bytes();
+    Epoch(u32::from_be_bytes([a, b, c, d]))
+}
+
+/// Each setting that matters and differs.
+fn differences(found: &stream::Config, wanted: &stream::Config) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut differ = |what: &str, found: String, wanted: String| {
+        if found != wanted {
+            all.push(format!("{what} is {found}, wanted {wanted}"));
+        }
+    };
+    let shown = |config: &stream::Config| {
+        let republish = config.republish.as_ref();
+        [
+            ("subjects", config.subjects.join(",")),
+            ("max_msgs_per_subject", config.max_messages_per_subject.to_string()),
+            ("discard", format!("{:?}", config.discard).to_lowercase()),
+            ("retention", format!("{:?}", config.retention).to_lowercase()),
+            ("storage", format!("{:?}", config.storage).to_lowercase()),
+            ("replicas", config.num_replicas.to_string()),
+            ("max_msgs", config.max_messages.to_string()),
+            ("max_bytes", config.max_bytes.to_string()),
+            ("max_age", format!("{:?}", config.max_age)),
+            ("allow_direct", config.allow_direct.to_string()),
+            (
+                "republish",
+                republish
+                    .map_or_else(|| "none".to_owned(), |it| format!("{} to {}", it.source, it.destination)),
+            ),
+        ]
+    };
+    for ((what, found), (_, wanted)) in shown(found).into_iter().zip(shown(wanted)) {
+        differ(what, found, wanted);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn streams_made_at_different_times_have_different_epochs() {
+        let start = 1_795_711_810_845_000_000_i128;
+        let times = (0..1_000)
+            .flat_map(|step| [start + step, start + step * 1_000_000, start + step * 3_600_000_000_000]);
+        let times: HashSet<i128> = times.collect();
+        let epochs: HashSet<u32> = times.iter().map(|&at| epoch(at).0).collect();
+        assert_eq!(epochs.len(), times.len());
+    }
+}
