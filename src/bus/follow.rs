@@ -1,7 +1,9 @@
 //! The edge end of the bus: tells the store what was published, in the order of the stream, of the symbols that somebody
 //! wants. What NATS does not hear from us costs it nothing; what we do not hear from it makes prices stale.
 
+mod catalogue;
 mod gather;
+mod judge;
 mod round;
 
 use std::collections::{HashMap, HashSet};
@@ -18,8 +20,8 @@ use tracing::{error, info, warn};
 
 use super::nats::{BusError, Nats};
 use super::wire::{FORMAT, Told, WireError};
-use super::{Beat, listing, names};
-use crate::catalogue::{Catalogue, SymbolId};
+use super::{Beat, names};
+use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::config::Bus;
 use crate::fanout::Interest;
@@ -34,18 +36,8 @@ use tickcast_feeds::UnixNanos;
 
 /// Symbols that are followed one by one; of more than that, all are.
 const FOLLOWED_MAX: usize = 256;
-/// A symbol that nobody wants is let go of after this: who lost his connection comes back within it.
-const GRACE: Duration = Duration::from_secs(60);
-/// Without a sign of life of who publishes for so long, nothing can be relied on.
-const SILENCE_MAX: Duration = Duration::from_millis(900);
-/// After so much silence the connection is made anew: it may be one that only looks alive.
-const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// How often all that is judged.
 const SWEEP: Duration = Duration::from_millis(50);
-/// A symbol that was not heard of for so long is asked for: a message may have been lost on the way.
-const ASK_AFTER: Duration = Duration::from_secs(10);
-/// Questions of that kind in one sweep.
-const ASKED_MAX: usize = 10;
 /// Between two attempts to find the stream, or the catalogue.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -414,87 +406,6 @@ impl Edge {
         self.gather(new, Batch::Some);
     }
 
-    /// What time brings: silence, symbols that nobody wants, messages that may have been lost.
-    fn judge(&mut self) {
-        let is_connected = self.nats.is_connected();
-        if !is_connected {
-            self.around.interest.served(false);
-            let problem = self.nats.problem().unwrap_or_else(|| "not connected yet".to_owned());
-            self.report(problem);
-        } else if self.nats.connects() != self.connects || self.nats.overflows() != self.overflows {
-            self.overflows = self.nats.overflows();
-            self.doubt();
-        }
-        let silence = self.beat.elapsed();
-        if silence > SILENCE_MAX && !std::mem::replace(&mut self.is_cut, true) {
-            warn!("nobody publishes, or the bus is away: all prices are stale");
-            self.around.latest.cut();
-        }
-        if silence > DEAD_AFTER && is_connected && self.told.insert("reconnected") {
-            let client = self.nats.client.clone();
-            self.work.push(Box::pin(async move {
-                // It ends in the next attempts where it does not help.
-                drop(client.force_reconnect().await);
-                Done::Catalogue(Ok(None))
-            }));
-        }
-        if self.stream.is_some() {
-            if self.listed.is_none() {
-                self.fetch_catalogue();
-            }
-            self.let_go();
-            self.ask();
-        }
-    }
-
-    fn let_go(&mut self) {
-        let now = Instant::now();
-        let interest = &self.around.interest;
-        let mut unwanted = Vec::new();
-        for (&id, followed) in &mut self.followed {
-            if interest.is_wanted(id) {
-                followed.unwanted = None;
-            } else if now.duration_since(*followed.unwanted.get_or_insert(now)) > GRACE {
-                unwanted.push(id);
-            }
-        }
-        // Where everything comes, only a smaller list of wishes changes that.
-        if self.all && self.followed.len() - unwanted.len() > FOLLOWED_MAX / 2 {
-            return;
-        }
-        if unwanted.is_empty() {
-            return;
-        }
-        for id in unwanted {
-            interest.left(id);
-            self.around.latest.cut_one(id);
-            self.lines.remove(id);
-            self.followed.remove(&id);
-        }
-        if std::mem::take(&mut self.all) {
-            self.lines.clear();
-            let rest: Vec<SymbolId> = self.followed.drain().map(|(id, _)| id).collect();
-            self.coming.extend(&rest);
-            self.gather(rest, Batch::Some);
-        }
-        self.around.metrics.bus_followed.set(i64::try_from(self.followed.len()).unwrap_or(i64::MAX));
-        // Whoever came while we let go of it.
-        self.follow();
-    }
-
-    fn ask(&mut self) {
-        let now = Instant::now();
-        let quiet =
-            self.followed.iter().filter(|(_, followed)| now.duration_since(followed.heard) > ASK_AFTER);
-        let ids: Vec<SymbolId> = quiet.map(|(&id, _)| id).take(ASKED_MAX).collect();
-        for id in &ids {
-            if let Some(followed) = self.followed.get_mut(id) {
-                followed.heard = now;
-            }
-        }
-        self.gather(ids, Batch::Refresh);
-    }
-
     /// Somebody publishes.
     fn hear(&mut self, payload: &[u8]) {
         let Ok(beat) = serde_json::from_slice::<Beat>(payload) else { return };
@@ -526,46 +437,6 @@ impl Edge {
         }
     }
 
-    fn fetch_catalogue(&mut self) {
-        if std::mem::replace(&mut self.is_listing, true) {
-            return;
-        }
-        let nats = self.nats.clone();
-        self.work.push(Box::pin(async move { Done::Catalogue(gather::catalogue(nats).await) }));
-    }
-
-    fn list(&mut self, revision: u64, bytes: &[u8]) {
-        if self.listed == Some(revision) {
-            return;
-        }
-        let instruments = match listing::decode(bytes) {
-            Ok(instruments) => instruments,
-            Err(error) => {
-                if self.told.insert("catalogue") {
-                    error!(%error, "the catalogue on the bus is of no use");
-                }
-                return;
-            }
-        };
-        let latest = &self.around.latest;
-        let before = latest.catalogue();
-        let catalogue = before.revised(instruments);
-        self.tokens = tokens(&catalogue);
-        info!(symbols = catalogue.len(), "the catalogue is that of the bus");
-        let gone: Vec<SymbolId> = before.ids().filter(|&id| !catalogue.has(id)).collect();
-        drop(before);
-        latest.revise(catalogue, &[], clock::now());
-        for id in gone {
-            self.lines.remove(id);
-            self.followed.remove(&id);
-            self.around.interest.left(id);
-        }
-        self.listed = Some(revision);
-        self.told.remove("catalogue");
-        self.around.board.serves(true);
-        self.follow();
-    }
-
     fn report(&mut self, problem: String) {
         if self.problem.as_ref() != Some(&problem) {
             // Of the connection itself is told where it is noticed.
@@ -576,8 +447,4 @@ impl Edge {
             self.problem = Some(problem);
         }
     }
-}
-
-fn tokens(catalogue: &Catalogue) -> HashMap<String, SymbolId> {
-    catalogue.ids().map(|id| (names::token(&catalogue.entry(id).symbol), id)).collect()
 }
