@@ -181,10 +181,10 @@ impl Default for Metrics {
         for limit in limits::NAMES {
             drop(metrics.limited.get_or_create(&ByLimit { limit }));
         }
-        for reason in ["overtaken", "unanswered", "no_stream", "too_large", "refused"] {
+        for reason in BUS_FAILURES {
             drop(metrics.bus_failed.get_or_create(&ByReason { reason }));
         }
-        for reason in ["newer_format", "malformed", "other_epoch", "fenced", "other_currency"] {
+        for reason in BUS_REFUSALS {
             drop(metrics.bus_refused.get_or_create(&ByReason { reason }));
         }
         for reason in Denied::REASONS {

@@ -232,6 +232,12 @@ async fn p33_a_client_that_loses_its_edge_goes_on_at_another_with_what_has_chang
     let refused = edges[1].get("/prices?symbols=BTC&mode=ticks").await;
     assert_eq!(refused.head.status(), 400);
     assert!(refused.body.contains("an edge gets each symbol's newest state"), "{}", refused.body);
+    // Trades don't come over the bus, so no bars are made of them.
+    for path in ["/candles?symbol=BTC", "/prices?symbols=BTC&candles=1m"] {
+        let refused = edges[1].get(path).await;
+        assert_eq!(refused.head.status(), 400, "{path}");
+        assert!(refused.body.contains("this server keeps no candles"), "{}", refused.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

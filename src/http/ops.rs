@@ -29,14 +29,14 @@ enum Liveness {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     status: Readiness,
-    /// Why it is not ready; empty where it is.
+    /// Why it is not ready, and what is wrong with the bus while there are prices all the same.
     reasons: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Readiness {
-    /// Some feed is ticking, and the server is not about to stop.
+    /// Some feed is ticking, or an edge has something to serve, and the server is not about to stop.
     Ready,
     /// Not so.
     NotReady,

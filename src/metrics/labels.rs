@@ -21,6 +21,10 @@ pub const IGNORED: [&str; 5] = ["ineligible", "late", "backfill", "undone", "unk
 pub const INSTRUMENTS: [&str; 3] = ["wanted", "acknowledged", "refused"];
 /// Classes of an answer's status.
 pub const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Why the bus has not taken a ticker.
+pub const BUS_FAILURES: [&str; 5] = ["overtaken", "unanswered", "no_stream", "too_large", "refused"];
+/// Why a ticker that came over the bus is not believed.
+pub const BUS_REFUSALS: [&str; 5] = ["newer_format", "malformed", "other_epoch", "fenced", "other_currency"];
 
 /// Every value that a label may have; `None` for what is no label of ours.
 pub fn closed_set(label: &str) -> Option<Vec<&'static str>> {
@@ -31,7 +35,8 @@ pub fn closed_set(label: &str) -> Option<Vec<&'static str>> {
         "reason" => {
             let ours: [&[_]; 4] = [&STREAM_ENDS, &LeaseEnd::REASONS, &Denied::REASONS, &BadHeader::REASONS];
             let venues: [&[_]; 3] = [&RECONNECT_REASONS, &IGNORED, &CORRECTIONS];
-            ours.concat().into_iter().chain(venues.concat()).collect()
+            let bus = BUS_FAILURES.into_iter().chain(BUS_REFUSALS);
+            ours.concat().into_iter().chain(venues.concat()).chain(bus).collect()
         }
         "limit" => limits::NAMES.to_vec(),
         "interval" => Interval::NAMES.to_vec(),
