@@ -57,14 +57,18 @@ impl Changes {
             list.push(venue.name().to_owned());
         }
 
+        // By name, so that no section is forgotten.
+        let Config { instruments: _, feeds: _, stream, candles, limits, http, auth, plans, record, bus } =
+            before;
         let sections = [
-            ("[stream]", before.stream != after.stream),
-            ("[limits]", before.limits != after.limits),
-            ("[http]", before.http != after.http),
-            ("[auth]", before.auth != after.auth),
-            ("[plans]", before.plans != after.plans),
-            ("[record]", before.record != after.record),
-            ("[bus]", before.bus != after.bus),
+            ("[stream]", *stream != after.stream),
+            ("[candles]", *candles != after.candles),
+            ("[limits]", *limits != after.limits),
+            ("[http]", *http != after.http),
+            ("[auth]", *auth != after.auth),
+            ("[plans]", *plans != after.plans),
+            ("[record]", *record != after.record),
+            ("[bus]", *bus != after.bus),
         ];
         let need_restart =
             sections.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
@@ -143,13 +147,16 @@ sources = ["sim:ETH-USD", "kraken:ETH/USD"]
             .replace("symbol = \"ETH\"", "symbol = \"SOL\"")
             .replace("\"sim:BTC-USD\", ", "")
             .replace("[feeds.kraken]", "[feeds.kraken]\nsilence_max = \"20s\"\n[feeds.okx]")
-            .replace("streams_total = 10", "streams_total = 11");
+            .replace(
+                "streams_total = 10",
+                "streams_total = 11\n[candles]\nkeep_1s = 1\n[stream]\nhistory = 9",
+            );
         let Changes { symbols, venues, need_restart } = changes(&after);
         let Difference { added, removed, changed } = symbols;
         assert_eq!((added, removed, changed), (names(&["SOL"]), names(&["ETH"]), names(&["BTC"])));
         let Difference { added, removed, changed } = venues;
         assert_eq!((added, removed, changed), (names(&["okx"]), names(&[]), names(&["kraken"])));
-        assert_eq!(need_restart, ["[limits]"]);
+        assert_eq!(need_restart, ["[stream]", "[candles]", "[limits]"]);
     }
 
     #[test]
