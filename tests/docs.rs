@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tickcast::app::Drive;
 use tickcast::config::{self, Config};
 
-use barriers::{LOOKS, axe, nameless};
+use barriers::{LOOKS, axe, nameless, show_on};
 use service::{ANY_PORT, Service};
 use webdriver::Browser;
 
@@ -145,10 +145,7 @@ fn everyone_can_read_and_reach_it_in_light_and_dark_on_a_desk_and_on_a_phone() {
     browser.run(LOOKS);
     run(&browser, "document.querySelectorAll('details').forEach(fold => { fold.open = true; });");
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (320, "dark")] {
-        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-        browser.devtools("Emulation.setDeviceMetricsOverride", &size);
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        browser.devtools("Emulation.setEmulatedMedia", &media);
+        show_on(&browser, width, scheme);
         let seen = run(
             &browser,
             "await new Promise(requestAnimationFrame);

@@ -59,14 +59,7 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
     params.check(PARAMETERS)?;
     let id = symbol(state, visitor, params)?;
     let interval = interval(state, params, "interval")?.unwrap_or(Interval::Minute);
-    let limit = match params.one("limit")? {
-        None => LIMIT_DEFAULT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-            .ok_or_else(|| Problem::bad_value("limit", text, format!("a number from 1 to {LIMIT_MAX}")))?,
-    };
+    let limit = params.count("limit", LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
     let before = params.one("before")?.map(before).transpose()?;
     let latest = state.fanout.latest();
     let catalogue = state.catalogue();

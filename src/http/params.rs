@@ -120,6 +120,17 @@ impl Params {
         }
     }
 
+    /// A number from 1 up.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] where it is none, or above `most`.
+    pub fn count(&self, name: &str, most: usize) -> Result<Option<usize>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let count = text.parse().ok().filter(|count| (1..=most).contains(count));
+        count.map(Some).ok_or_else(|| Problem::bad_value(name, text, format!("a number from 1 to {most}")))
+    }
+
     /// A duration. A bare number counts in `unit`.
     ///
     /// # Errors

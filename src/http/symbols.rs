@@ -73,14 +73,7 @@ pub(super) fn get(state: &State, visitor: &Visitor, params: &Params) -> Result<A
         Some("stock") => Some(Class::Stock),
         Some(other) => return Err(Problem::bad_value("class", other, "`crypto` or `stock`")),
     };
-    let limit = match params.one("limit")? {
-        None => LIMIT_DEFAULT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-            .ok_or_else(|| Problem::bad_value("limit", text, format!("a number from 1 to {LIMIT_MAX}")))?,
-    };
+    let limit = params.count("limit", LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
     let catalogue = state.catalogue();
     let (ids, total) = catalogue.search(query, class, limit, |id| visitor.may_follow(&catalogue, id));
     let symbols = ids.into_iter().map(|id| {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::barriers::{LOOKS, axe, nameless};
+use super::barriers::{LOOKS, axe, nameless, show_on};
 use super::webdriver::Browser;
 use super::{demo, run, stage};
 
@@ -24,10 +24,7 @@ fn everyone_can_read_and_reach_it_in_light_and_dark_on_a_desk_and_on_a_phone() {
         "await until(() => rows().slice(0, 3).every(row => row.dataset.status === 'stale') && document.querySelectorAll('#source-rows tr').length);",
     );
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (320, "dark")] {
-        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-        browser.devtools("Emulation.setDeviceMetricsOverride", &size);
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        browser.devtools("Emulation.setEmulatedMedia", &media);
+        show_on(&browser, width, scheme);
         let seen = run(
             &browser,
             "await new Promise(requestAnimationFrame);

@@ -9,6 +9,14 @@ use super::webdriver::Browser;
 /// The script that finds faint text, ids that are there twice, and what is beyond the edge.
 pub const LOOKS: &str = include_str!("looks.js");
 
+/// Shows the page on a screen so wide, to somebody who likes it `light` or `dark`.
+pub fn show_on(browser: &Browser, width: u32, scheme: &str) {
+    let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+    browser.devtools("Emulation.setDeviceMetricsOverride", &size);
+    let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    browser.devtools("Emulation.setEmulatedMedia", &media);
+}
+
 /// What can be used and has no name, in the tree that the browser gives to a screen reader. Fewer than `least` things with
 /// a name are too few to have seen the page.
 pub fn nameless(browser: &Browser, least: usize) -> Vec<String> {
