@@ -162,7 +162,7 @@ fn start(
     let bells = Arc::new(Bells::default());
     let is_edge = config.is_edge();
     let latest = if is_edge {
-        Latest::told(Arc::clone(&bells))
+        Latest::told(Arc::clone(&bells), config.bus.as_ref().is_some_and(|bus| bus.history > 0))
     } else {
         Latest::new(Arc::clone(&catalogue), &feeds_of(&config, &drive), Arc::clone(&bells))
             .with_candles(Keeping::new(config.candles.clone(), &metrics))

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use tickcast_feeds::hours::{self, Phase};
 use tickcast_feeds::{Price, UnixNanos};
 
+pub(crate) use source::order;
 pub use source::{Effect, Source};
 
 use crate::config::{PriceRule, StaleAfter};

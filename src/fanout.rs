@@ -104,18 +104,17 @@ impl Fanout {
     /// The place that a client's cursor names, if it is one of this run that has been reached. Version 0 is none:
     /// who got no further than `hello` has no snapshot yet.
     pub fn resume(&self, text: &str) -> Option<Cursor> {
-        self.reached(text).filter(|cursor| cursor.version > 0)
+        let cursor: Cursor = text.parse().ok()?;
+        let is_reached = cursor.epoch == self.latest.epoch() && self.latest.is_reached(cursor.version);
+        (is_reached && cursor.version > 0).then_some(cursor)
     }
 
     /// Where a stream of trades goes on for a client with this cursor.
     pub fn resume_ticks(&self, text: &str) -> From {
-        self.reached(text).map_or(From::Unknown, |cursor| From::Version(cursor.version))
-    }
-
-    /// The cursor that a text is, if it is of this run and was reached.
-    fn reached(&self, text: &str) -> Option<Cursor> {
-        let cursor: Cursor = text.parse().ok()?;
-        (cursor.epoch == self.latest.epoch() && self.latest.is_reached(cursor.version)).then_some(cursor)
+        let cursor = text.parse::<Cursor>().ok().filter(|cursor| {
+            cursor.epoch == self.latest.trades_epoch() && self.latest.is_trade_reached(cursor.version)
+        });
+        cursor.map_or(From::Unknown, |cursor| From::Version(cursor.version))
     }
 
     /// The cursor of a version of this run.

@@ -3,7 +3,9 @@
 
 mod candles;
 mod history;
+mod marks;
 mod told;
+mod trades;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +14,12 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 pub use history::{Entry as HistoryEntry, Missed, Past, Print};
+pub use marks::{Mark, pass};
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 use tickcast_feeds::{Event, Trade, Venue, hours};
-use tokio::time::Instant;
 pub use told::Put;
+pub use trades::TradesTold;
 
 use crate::candles::{Alignment, Candles, Keeping};
 use crate::catalogue::{Catalogue, Entry, SourceRef, SymbolId};
@@ -28,10 +31,6 @@ use crate::growing::Growing;
 use crate::http::sse::Epoch;
 use crate::ticker::{Session, Status, Ticker};
 use history::History;
-
-/// The history of a symbol's trades is kept so long after its last follower left: who lost its connection comes back
-/// within this, or for something else.
-const HISTORY_KEPT: Duration = Duration::from_secs(300);
 
 /// The newest [`Ticker`] of each symbol. Every clone is the same store.
 ///
@@ -263,7 +262,7 @@ impl Latest {
                     row.sources[place].up(false);
                     true
                 });
-                self.missed(source.symbol, Missed { venue, trades: None });
+                self.missed(source.symbol, Missed { venue: Some(venue), trades: None });
             }
         }
     }
@@ -271,7 +270,7 @@ impl Latest {
     /// Notes that a venue made trades of an instrument that we have not seen.
     pub fn gap(&self, venue: Venue, wire: &str, trades: Option<u64>) {
         for source in self.catalogue().sources(venue, wire) {
-            self.missed(source.symbol, Missed { venue, trades });
+            self.missed(source.symbol, Missed { venue: Some(venue), trades });
         }
     }
 
@@ -280,38 +279,11 @@ impl Latest {
         let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
         let version = shared.committed.load(Ordering::Relaxed) + 1;
         let is_kept = shared.rows.get_mut(&id).is_some_and(|mut row| {
-            row.candles.interrupt(Some(missed.venue));
+            row.candles.interrupt(missed.venue);
             let is_followed = row.history.as_mut().map(|history| history.missed(version, missed)).is_some();
             row.candles.take_news() || is_followed
         });
         shared.publish(id, is_kept.then_some(version), guard);
-    }
-
-    /// Keeps the trades of a symbol from now on, at most so many of the newest, and those that are kept already.
-    /// Returns the version from which on a new follower finds all of them.
-    pub fn follow_trades(&self, id: SymbolId, most: usize) -> u64 {
-        let shared = &*self.shared;
-        // No trade comes between the look at the version and the begin of the history.
-        let _guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
-        let committed = shared.committed.load(Ordering::Relaxed);
-        if let Some(mut row) = shared.rows.get_mut(&id) {
-            row.history.get_or_insert_with(|| Box::new(History::new(committed, most))).follow();
-        }
-        committed
-    }
-
-    /// One follower of a symbol's trades has left.
-    pub fn unfollow_trades(&self, id: SymbolId) {
-        if let Some(history) = self.shared.rows.get_mut(&id).as_mut().and_then(|row| row.history.as_mut()) {
-            history.unfollow(Instant::now());
-        }
-    }
-
-    /// The trades of a symbol after one version, up to another; at most so many, the oldest first.
-    pub fn trades(&self, id: SymbolId, after: u64, through: u64, most: usize) -> Past {
-        let row = self.shared.rows.get(&id);
-        let history = row.as_ref().and_then(|row| row.history.as_ref());
-        history.map(|history| history.between(after, through, most)).unwrap_or_default()
     }
 
     /// Forgets what a venue's sources said: a recording that starts again is older than its own end. Prices stay
@@ -454,12 +426,13 @@ impl Row {
         }
     }
 
-    /// Lets go of a history that nobody came back for.
-    fn forget(&mut self, now: Moment) {
-        let left_at = self.history.as_ref().and_then(|history| history.left_at());
-        if left_at.is_some_and(|at| now.at.saturating_duration_since(at.into_std()) > HISTORY_KEPT) {
+    /// Lets go of a history that nobody came back for. Returns whether it did.
+    fn forget(&mut self, now: Moment) -> bool {
+        let is_over = self.history.as_mut().is_some_and(|history| history.is_over(now));
+        if is_over {
             self.history = None;
         }
+        is_over
     }
 
     /// Follows the market's clock, before anything that is said at this moment.

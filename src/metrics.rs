@@ -98,6 +98,14 @@ pub struct Metrics {
     pub bus_followed: Gauge,
     /// From a publish to an edge's store.
     pub bus_delay: Histogram,
+    /// Trades, and holes among them, that the bus has taken from this node.
+    pub bus_trades_published: Counter,
+    /// Trades, and holes among them, that came over the bus.
+    pub bus_trades_received: Counter,
+    /// Times that trades were lost between two nodes before the bus took them.
+    pub bus_trades_torn: Counter,
+    /// Symbols whose trades this node follows on the bus.
+    pub bus_trades_followed: Gauge,
     /// Connections of proxies closed for want of a good PROXY header, by reason.
     pub proxy_headers_refused: Family<ByReason, Counter>,
     /// Requests by route and status, a stream's opening among them.
@@ -169,6 +177,10 @@ impl Default for Metrics {
             bus_refused: Family::default(),
             bus_followed: Gauge::default(),
             bus_delay: seconds(),
+            bus_trades_published: Counter::default(),
+            bus_trades_received: Counter::default(),
+            bus_trades_torn: Counter::default(),
+            bus_trades_followed: Gauge::default(),
             proxy_headers_refused: Family::default(),
             requests: Family::default(),
             request_time: Histogram::new(ANSWERS),
@@ -312,5 +324,13 @@ impl Metrics {
         r.register("followed", "Symbols that this node follows on the bus", self.bus_followed.clone());
         let delay = "From a publish, by the publisher's clock, to an edge's store";
         r.register_with_unit("delay", delay, Unit::Seconds, self.bus_delay.clone());
+        let published = "Trades, and holes among them, that the bus has taken";
+        r.register("trades_published", published, self.bus_trades_published.clone());
+        let received = "Trades, and holes among them, that came over the bus";
+        r.register("trades_received", received, self.bus_trades_received.clone());
+        let torn = "Times that trades were lost before the bus took them; streams are told by gap";
+        r.register("trades_torn", torn, self.bus_trades_torn.clone());
+        let followed = "Symbols whose trades this node follows on the bus";
+        r.register("trades_followed", followed, self.bus_trades_followed.clone());
     }
 }

@@ -3,8 +3,10 @@
 
 mod catalogue;
 mod gather;
+mod history;
 mod judge;
 mod round;
+mod trades;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +20,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::names::What;
 use super::nats::{BusError, Nats};
-use super::wire::{FORMAT, Told, WireError};
+use super::wire::{FORMAT, Told};
 use super::{Beat, names};
 use crate::catalogue::SymbolId;
 use crate::clock;
@@ -33,6 +36,7 @@ use crate::ticker::Status;
 use gather::{Batch, Gathered};
 use round::{Lines, Published};
 use tickcast_feeds::UnixNanos;
+use trades::Trades;
 
 /// Symbols that are followed one by one; of more than that, all are.
 const FOLLOWED_MAX: usize = 256;
@@ -68,9 +72,17 @@ impl Follower {
         self.board.be_told();
         self.board.bus(Some("not connected yet".to_owned()));
         let closing = self.closing.clone();
+        let trades = Trades::new(&self, nats.clone());
+        let trades = async {
+            match config.history {
+                0 => std::future::pending().await,
+                _ => trades.run().await,
+            }
+        };
         tokio::select! {
             () = closing.cancelled() => Ok(()),
             ended = Edge::new(self, nats).run() => ended,
+            ended = trades => ended,
         }
     }
 }
@@ -207,10 +219,7 @@ impl Edge {
         let Follower { latest, metrics, .. } = &self.around;
         metrics.bus_received.inc();
         let told = Told::decode(payload).map_err(|error| {
-            let reason = match error {
-                WireError::Newer(_) => "newer_format",
-                WireError::Malformed => "malformed",
-            };
+            let reason = error.name();
             if self.told.insert(reason) {
                 warn!(
                     symbol = latest.catalogue().entry(id).symbol,
@@ -254,7 +263,7 @@ impl Edge {
         self.work.push(Box::pin(async move {
             sleep(after).await;
             let connects = nats.connects();
-            Done::Stream(connects, nats.stream().await.map(Box::new))
+            Done::Stream(connects, nats.stream(What::Tickers).await.map(Box::new))
         }));
     }
 

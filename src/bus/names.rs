@@ -7,12 +7,23 @@ use crate::config::Bus;
 /// Version of this layout: part of every subject, so that nodes of another one neither hear nor hurt each other.
 const LAYOUT: &str = "v1";
 
+/// What is published of symbols, each in a stream of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The newest state.
+    Tickers,
+    /// Every trade.
+    Trades,
+}
+
 /// The names that one installation uses.
 #[derive(Clone, Debug)]
 pub struct Names {
     prefix: String,
     /// The stream of tickers.
     pub stream: String,
+    /// The stream of trades.
+    pub trades: String,
     /// The bucket of the lease.
     pub lease: String,
     /// The bucket of the catalogue.
@@ -24,22 +35,26 @@ impl Names {
     pub fn new(config: &Bus) -> Self {
         let stream = config.stream.clone();
         let prefix = format!("{}.{LAYOUT}", config.subjects);
-        Self { prefix, lease: format!("{stream}_lease"), catalogue: format!("{stream}_catalogue"), stream }
+        let of = |what| format!("{stream}_{what}");
+        Self { prefix, trades: of("trades"), lease: of("lease"), catalogue: of("catalogue"), stream }
     }
 
-    /// Where a symbol's tickers are published; all of them with `*`.
-    pub fn last(&self, token: &str) -> String {
-        format!("{}.last.{token}", self.prefix)
+    /// Where something of a symbol is published; of all of them with `*`.
+    pub fn stored(&self, what: What, token: &str) -> String {
+        let kind = match what {
+            What::Tickers => "last",
+            What::Trades => "trades",
+        };
+        format!("{}.{kind}.{token}", self.prefix)
     }
 
-    /// Where they come out again once they are stored, with their sequence.
-    pub fn live(&self, token: &str) -> String {
-        format!("{}.live.{token}", self.prefix)
-    }
-
-    /// The pattern of [`last`](Self::last) and what it turns into.
-    pub fn republished(&self) -> (String, String) {
-        (self.last(">"), self.live(">"))
+    /// Where it comes out again once it is stored, with its sequence.
+    pub fn live(&self, what: What, token: &str) -> String {
+        let kind = match what {
+            What::Tickers => "live",
+            What::Trades => "prints",
+        };
+        format!("{}.{kind}.{token}", self.prefix)
     }
 
     /// Where the node that publishes says that it is there.

@@ -14,8 +14,7 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use rand::RngExt;
 use tracing::{info, warn};
 
-use super::names::Names;
-use super::wire::Told;
+use super::names::{Names, What};
 use crate::config::{Bus, Login, Storage};
 use crate::http::sse::Epoch;
 
@@ -47,6 +46,9 @@ pub enum BusError {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The fan-out has no room for one more listener.
+    #[error("too many fan-out threads listen to the store for the bus to do so too")]
+    TooManyListen,
     /// There is no stream yet: an ingest node makes it.
     #[error("there is no stream {0} yet; an ingest node makes it")]
     NoStream(String),
@@ -203,25 +205,26 @@ impl Nats {
         }
     }
 
-    /// The stream of tickers and its epoch.
+    /// The stream of tickers, or of trades, and its epoch.
     ///
     /// # Errors
     ///
     /// [`BusError::NoStream`] where there is none, [`BusError::Differs`] where it is not what it should be.
-    pub(super) async fn stream(&self) -> Result<(stream::Stream, Epoch), BusError> {
-        let found = self.context.get_stream(&self.names.stream).await;
+    pub(super) async fn stream(&self, what: What) -> Result<(stream::Stream, Epoch), BusError> {
+        let wanted = self.wanted(what);
+        let found = self.context.get_stream(&wanted.name).await;
         let stream = found.map_err(|error| match error.kind() {
             GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                BusError::NoStream(self.names.stream.clone())
+                BusError::NoStream(wanted.name.clone())
             }
             _ => BusError::refused("show the stream")(error),
         })?;
-        let differences = differences(&stream.cached_info().config, &self.wanted());
+        let differences = differences(&stream.cached_info().config, &wanted);
         if differences.is_empty() {
             let epoch = epoch(stream.cached_info().created.unix_timestamp_nanos());
             return Ok((stream, epoch));
         }
-        Err(BusError::Differs { name: self.names.stream.clone(), differences: differences.join("; ") })
+        Err(BusError::Differs { name: wanted.name, differences: differences.join("; ") })
     }
 
     /// The same, made where it is missing.
@@ -229,28 +232,34 @@ impl Nats {
     /// # Errors
     ///
     /// As [`stream`](Self::stream), and where it cannot be made.
-    pub(super) async fn stream_made(&self) -> Result<(stream::Stream, Epoch), BusError> {
-        match self.stream().await {
+    pub(super) async fn stream_made(&self, what: What) -> Result<(stream::Stream, Epoch), BusError> {
+        match self.stream(what).await {
             Err(BusError::NoStream(name)) => {
                 // Another node may make it at the same time, which is just as well.
                 self.context
-                    .create_stream(self.wanted())
+                    .create_stream(self.wanted(what))
                     .await
                     .map_err(BusError::refused("make the stream"))?;
                 info!(stream = name, "made the stream of the bus");
-                self.stream().await
+                self.stream(what).await
             }
             found => found,
         }
     }
 
-    fn wanted(&self) -> stream::Config {
-        let (source, destination) = self.names.republished();
+    fn wanted(&self, what: What) -> stream::Config {
+        let (source, destination) = (self.names.stored(what, ">"), self.names.live(what, ">"));
+        let (name, about, kept) = match what {
+            What::Tickers => (&self.names.stream, "the newest ticker of each symbol", 1),
+            What::Trades => {
+                (&self.names.trades, "the newest trades of each symbol", self.config.history.into())
+            }
+        };
         stream::Config {
-            name: self.names.stream.clone(),
-            description: Some("tickcast: the newest ticker of each symbol".to_owned()),
+            name: name.clone(),
+            description: Some(format!("tickcast: {about}")),
             subjects: vec![source.clone()],
-            max_messages_per_subject: 1,
+            max_messages_per_subject: kept,
             max_messages: -1,
             max_bytes: -1,
             discard: DiscardPolicy::Old,
@@ -326,11 +335,6 @@ pub(super) async fn last(
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(BusError::refused("show a message")(error)),
     }
-}
-
-/// What a last message says, where it can be understood.
-pub(super) fn understood(found: Option<&(u64, Vec<u8>)>) -> Option<Told> {
-    found.and_then(|(_, bytes)| Told::decode(bytes).ok())
 }
 
 /// Longer with each attempt, and never the same for two nodes.

@@ -2,29 +2,34 @@
 //! a time. Nothing waits for it: a change marks its symbol, and what is newer when the symbol's turn comes is what goes out.
 
 mod desk;
+mod tickers;
+mod trades;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::kv;
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::lease::{self, Held};
+use super::names::What;
 use super::nats::{BusError, Nats};
 use super::wire::FORMAT;
 use super::{Beat, listing};
 use crate::config::Bus;
-use crate::fanout::{Bells, Marks};
+use crate::fanout::Bells;
 use crate::http::sse::Epoch;
 use crate::ingest::Board;
 use crate::latest::Latest;
 use crate::metrics::Metrics;
-use desk::Desk;
+use desk::{Bulletin, Desk};
+use tickers::Tickers;
+use trades::Trades;
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_millis(200);
@@ -55,16 +60,25 @@ impl Publisher {
     ///
     /// [`BusError::SetUp`] where it never can.
     pub async fn run(self, config: Bus) -> Result<(), BusError> {
-        let node = format!("{:08x}", rand::random::<u32>());
+        let run = rand::random::<u32>();
+        let node = format!("{run:08x}");
         let nats = Nats::connect(&config, &format!("tickcast ingest {node}")).await?;
         info!(servers = config.servers(), node, "the bus is at");
-        let rung = Arc::new(Notify::new());
-        let ring = Arc::clone(&rung);
-        let Some(marks) = self.bells.hear(move || ring.notify_one()) else { return Ok(()) };
+        let tickers = Bulletin::of(&self.bells).ok_or(BusError::TooManyListen)?;
+        let trades = match config.history {
+            0 => None,
+            _ => Some(Bulletin::of(&self.bells).ok_or(BusError::TooManyListen)?),
+        };
         let mut told = None;
         loop {
-            let around =
-                Around { publisher: &self, nats: &nats, config: &config, rung: &rung, marks: &marks };
+            let around = Around {
+                publisher: &self,
+                nats: &nats,
+                config: &config,
+                run,
+                tickers: &tickers,
+                trades: trades.as_ref(),
+            };
             let ended = tokio::select! {
                 () = self.closing.cancelled() => {
                     if let Ok(bucket) = nats.bucket_of_others(&nats.names.lease).await {
@@ -96,8 +110,11 @@ struct Around<'p> {
     publisher: &'p Publisher,
     nats: &'p Nats,
     config: &'p Bus,
-    rung: &'p Notify,
-    marks: &'p Marks,
+    /// Names this run.
+    run: u32,
+    tickers: &'p Bulletin,
+    /// Where trades are published.
+    trades: Option<&'p Bulletin>,
 }
 
 impl Around<'_> {
@@ -109,24 +126,44 @@ impl Around<'_> {
             let _ = timeout(RETRY, nats.connected()).await;
         }
         let connects = nats.connects();
-        let (stream, epoch) = nats.stream_made().await?;
+        let (stream, epoch) = nats.stream_made(What::Tickers).await?;
+        let prints = match self.trades {
+            Some(board) => Some((board, nats.stream_made(What::Trades).await?)),
+            None => None,
+        };
         let lease = nats.bucket(&nats.names.lease).await?;
         let catalogue = nats.bucket(&nats.names.catalogue).await?;
         publisher.board.bus(None);
         let (held, holds) = watch::channel(None);
-        let head = AtomicU64::new(0);
-        let mut desk = Desk::new(self, stream, epoch, &head);
+        let (latest, metrics) = (&publisher.latest, &publisher.metrics);
+        let taken = Instant::now();
+        let tickers = Tickers { latest: latest.clone(), metrics: Arc::clone(metrics), epoch, taken };
+        let mut desk = Desk::new(self, tickers, stream, self.tickers);
+        let trades_epoch = prints.as_ref().map(|(_, (_, epoch))| *epoch);
+        let prints = async {
+            let Some((board, (stream, epoch))) = prints else { return std::future::pending().await };
+            let trades = Trades {
+                latest: latest.clone(),
+                metrics: Arc::clone(metrics),
+                epoch,
+                node: self.run,
+                most: usize::try_from(self.config.history).unwrap_or(usize::MAX),
+                taken: latest.committed(),
+            };
+            Desk::new(self, trades, stream, board).run(holds.clone()).await;
+        };
         tokio::select! {
             () = lease::run(&lease, node, &held) => {}
             () = desk.run(holds.clone()) => {}
-            () = self.speak(&catalogue, epoch, &head, holds) => {}
-            () = self.is_another(connects, epoch) => {}
+            () = prints => {}
+            () = self.speak(&catalogue, epoch, holds.clone()) => {}
+            () = self.is_another(connects, epoch, trades_epoch) => {}
         }
         Ok(())
     }
 
     /// Comes back when the stream may be another one.
-    async fn is_another(&self, mut connects: u64, epoch: Epoch) {
+    async fn is_another(&self, mut connects: u64, epoch: Epoch, trades: Option<Epoch>) {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut quiet = Instant::now();
@@ -141,23 +178,24 @@ impl Around<'_> {
             // After each connection, and now and then: an operator may have made it anew.
             let is_due = now != connects || quiet.elapsed() > REPAIR;
             if is_connected && is_due {
-                match self.nats.stream().await {
-                    Ok((_, found)) if found == epoch => (connects, quiet) = (now, Instant::now()),
-                    Ok(_) | Err(BusError::NoStream(_) | BusError::Differs { .. }) => return,
-                    Err(_) => {}
+                let streams = [(What::Tickers, Some(epoch)), (What::Trades, trades)];
+                let mut is_known = true;
+                for (what, epoch) in streams.into_iter().filter(|(_, epoch)| epoch.is_some()) {
+                    match self.nats.stream(what).await {
+                        Ok((_, found)) if Some(found) == epoch => {}
+                        Ok(_) | Err(BusError::NoStream(_) | BusError::Differs { .. }) => return,
+                        Err(_) => is_known = false,
+                    }
+                }
+                if is_known {
+                    (connects, quiet) = (now, Instant::now());
                 }
             }
         }
     }
 
     /// Says that this node publishes, and what: while it does.
-    async fn speak(
-        &self,
-        catalogue: &kv::Store,
-        epoch: Epoch,
-        head: &AtomicU64,
-        holds: watch::Receiver<Option<Held>>,
-    ) {
+    async fn speak(&self, catalogue: &kv::Store, epoch: Epoch, holds: watch::Receiver<Option<Held>>) {
         let Self { publisher, nats, .. } = *self;
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -179,7 +217,8 @@ impl Around<'_> {
                 v: FORMAT,
                 epoch: epoch.0,
                 fence: held.fence,
-                head: head.load(Ordering::Relaxed),
+                head: self.tickers.head.load(Ordering::Relaxed),
+                trades: self.trades.map_or(0, |board| board.head.load(Ordering::Relaxed)),
                 catalogue: listed.map(|(_, at)| at),
             };
             self.say(nats.names.beat(), &says).await;

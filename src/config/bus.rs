@@ -36,6 +36,9 @@ pub struct Bus {
     pub storage: Storage,
     /// Least time between two messages of one symbol on the bus. 0 to 10 s. Default: 20 ms.
     pub interval: Duration,
+    /// Messages with trades that NATS keeps of each symbol, for mode `ticks` at edges: each is one trade, or those of one
+    /// `interval`. 0 to 100,000; 0: trades are not published. Default: 500.
+    pub history: u32,
 }
 
 /// What a node of several does.
@@ -106,6 +109,7 @@ impl Bus {
                 Duration::from_millis(20),
                 duration(Duration::ZERO..=Duration::from_secs(10)),
             ),
+            history: section.get("history", 500, whole(0..=100_000)),
         };
         is_on.then_some(bus)
     }

@@ -310,7 +310,7 @@ impl Source {
 }
 
 /// Compares two of a kind; where either is absent nothing can be said, and they count as equal.
-fn order<T: Ord>(known: Option<T>, new: Option<T>) -> std::cmp::Ordering {
+pub fn order<T: Ord>(known: Option<T>, new: Option<T>) -> std::cmp::Ordering {
     match (known, new) {
         (Some(known), Some(new)) => known.cmp(&new),
         _ => std::cmp::Ordering::Equal,

@@ -79,7 +79,11 @@ pub struct Wait {
 impl Place {
     pub(super) fn new(fanout: &Fanout, wanted: Wanted, now: Instant) -> Self {
         // In this order: what the store does meanwhile is seen at the first turn.
-        let (edition, epoch) = (fanout.latest.edition(), fanout.latest.epoch());
+        let edition = fanout.latest.edition();
+        let epoch = match wanted.mode {
+            Mode::Latest => fanout.latest.epoch(),
+            Mode::Ticks { .. } => fanout.latest.trades_epoch(),
+        };
         let since = wanted.since(epoch);
         let Wanted { symbols, fields, mode, throttle, min_change, max_silence, budget, candles, .. } = wanted;
         let (sent, position) = match mode {
@@ -146,7 +150,10 @@ impl Place {
 
     /// The newest version that this stream has passed: every change up to it was sent, replaced or withheld.
     pub fn pass(&mut self, fanout: &Fanout) -> u64 {
-        let newest = fanout.latest.committed();
+        let newest = match &self.sent {
+            Sent::Latest { .. } => fanout.latest.committed(),
+            Sent::Ticks(ticks) => ticks.newest(),
+        };
         if !self.lacks_prices(fanout) && newest > self.position {
             self.position = newest;
         }
@@ -201,7 +208,7 @@ impl Place {
         }
         match self.step(fanout, shelf, now) {
             // The versions have begun anew while it was made: it belongs to neither.
-            _ if fanout.latest.epoch() != self.epoch => Turn::Again,
+            _ if self.epoch_of(fanout) != self.epoch => Turn::Again,
             Ok(Some(parcel)) => {
                 if parcel.conflated > 0 {
                     fanout.metrics.conflated.inc_by(parcel.conflated);
@@ -230,16 +237,33 @@ impl Place {
     /// Whether the store has something that versions don't tell of.
     fn misses(&self, fanout: &Fanout) -> bool {
         let is_late = |&id: &SymbolId| fanout.latest.is_late(id, self.edition);
-        fanout.latest.epoch() != self.epoch || self.choice.symbols.iter().any(is_late)
+        self.epoch_of(fanout) != self.epoch || self.choice.symbols.iter().any(is_late)
+    }
+
+    /// Whose versions those of its mode are now.
+    fn epoch_of(&self, fanout: &Fanout) -> Epoch {
+        match self.sent {
+            Sent::Latest { .. } => fanout.latest.epoch(),
+            Sent::Ticks(_) => fanout.latest.trades_epoch(),
+        }
     }
 
     /// Takes note of what versions don't tell of.
     fn renew(&mut self, fanout: &Fanout, edition: u64, now: Instant) {
         let before = std::mem::replace(&mut self.edition, edition);
-        let epoch = fanout.latest.epoch();
+        let epoch = self.epoch_of(fanout);
         let begins = std::mem::replace(&mut self.epoch, epoch) != epoch;
         let Self { choice, sent, position, .. } = self;
-        let Sent::Latest { known, withheld } = sent else { return };
+        let (known, withheld) = match sent {
+            Sent::Latest { known, withheld } => (known, withheld),
+            Sent::Ticks(ticks) => {
+                if begins {
+                    *position = 0;
+                    ticks.begin(epoch);
+                }
+                return;
+            }
+        };
         if begins {
             *position = 0;
             *known = Arc::new(Known::new(choice.symbols.len(), None));

@@ -15,8 +15,9 @@ use crate::candles::Interval;
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::fields;
-use crate::http::sse::{self, Cursor, EventData, EventName};
+use crate::http::sse::{self, Cursor, Epoch, EventData, EventName};
 use crate::latest::{HistoryEntry, Latest, Missed, Print};
+use tickcast_feeds::Venue;
 
 /// Entries of one flush. A stream that has more to catch up with takes several.
 const ENTRIES_MAX: usize = 256;
@@ -25,6 +26,8 @@ const ENTRIES_MAX: usize = 256;
 pub(super) struct Ticks {
     /// Everything up to this version was sent or told as lost.
     through: u64,
+    /// Whose version that is.
+    epoch: Epoch,
     /// The client asked to resume from where we cannot.
     unknown_cursor: bool,
     latest: Latest,
@@ -36,8 +39,9 @@ pub(super) struct Ticks {
 #[derive(Clone, Copy, Debug)]
 struct Followed {
     id: SymbolId,
-    /// What came up to this version is not its client's: it did not follow the symbol yet.
-    begin: u64,
+    /// What came up to this version is not its client's: it did not follow the symbol yet. `None`: not known before the
+    /// symbol's trades are here.
+    begin: Option<u64>,
 }
 
 /// Trades (mode `ticks`) or bars that this stream does not have.
@@ -106,7 +110,7 @@ impl EventData for Gap<'_> {
 #[serde(rename_all = "snake_case")]
 #[schema(as = GapCause)]
 pub(crate) enum Cause {
-    /// They are older than what is kept of a symbol.
+    /// They are older than what is kept of a symbol, here or on the way to this node.
     Overflow,
     /// The venue made them while we were not connected, or lost them on the way.
     Feed,
@@ -120,8 +124,9 @@ impl Ticks {
     /// From now on, or from where a client was.
     pub(super) fn new(fanout: &Fanout, symbols: &[SymbolId], from: From, history: usize) -> Self {
         let latest = fanout.latest.clone();
+        let epoch = latest.trades_epoch();
         // Followed one after the other, so the last one's version is the one after which all of them have everything.
-        let mut now = latest.committed();
+        let mut now = latest.trades_committed();
         for &id in symbols {
             now = latest.follow_trades(id, history);
         }
@@ -130,8 +135,12 @@ impl Ticks {
             From::Version(version) => (version, false),
             From::Unknown => (now, true),
         };
-        let followed = symbols.iter().map(|&id| Followed { id, begin: 0 }).collect();
-        Self { through, unknown_cursor, latest, followed, history }
+        let begin = |id| match from {
+            From::Version(_) => Some(0),
+            From::Now | From::Unknown => latest.trades_version(id).map(|_| 0),
+        };
+        let followed = symbols.iter().map(|&id| Followed { id, begin: begin(id) }).collect();
+        Self { through, epoch, unknown_cursor, latest, followed, history }
     }
 
     /// Follows other symbols from now on.
@@ -139,9 +148,10 @@ impl Ticks {
         let mut before: HashMap<_, _> =
             self.followed.drain(..).map(|followed| (followed.id, followed)).collect();
         for &id in symbols {
-            let followed = before
-                .remove(&id)
-                .unwrap_or_else(|| Followed { id, begin: self.latest.follow_trades(id, self.history) });
+            let followed = before.remove(&id).unwrap_or_else(|| {
+                let now = self.latest.follow_trades(id, self.history);
+                Followed { id, begin: self.latest.trades_version(id).map(|_| now) }
+            });
             self.followed.push(followed);
         }
         before.into_keys().for_each(|id| self.latest.unfollow_trades(id));
@@ -151,26 +161,62 @@ impl Ticks {
         self.through
     }
 
+    /// Up to where everything is here.
+    pub(super) fn newest(&self) -> u64 {
+        if self.is_here() { self.latest.trades_committed() } else { self.through }
+    }
+
+    /// Begins again with the versions of another epoch. What its client missed on the way is not known.
+    pub(super) fn begin(&mut self, epoch: Epoch) {
+        // Where there was nothing yet, nothing was missed.
+        self.unknown_cursor |= self.through > 0;
+        (self.epoch, self.through) = (epoch, 0);
+        self.followed.iter_mut().for_each(|followed| followed.begin = Some(0));
+    }
+
     pub(super) fn is_behind(&self) -> bool {
+        let newest = self.latest.trades_committed();
         self.unknown_cursor
-            || self.followed.iter().any(|followed| self.latest.version(followed.id) > self.through)
+            || newest > self.through
+                && self.is_here()
+                && self
+                    .followed
+                    .iter()
+                    .any(|followed| self.latest.trades_version(followed.id) > Some(self.through))
+    }
+
+    /// Whether the trades of all symbols are here. Until then there are none: they would come out of their order.
+    fn is_here(&self) -> bool {
+        !self.latest.is_told()
+            || self.followed.iter().all(|followed| self.latest.trades_version(followed.id).is_some())
     }
 
     /// Takes what is to be sent now, and whether there is more.
     pub(super) fn take(&mut self, choice: &Choice, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
-        let mut through = self.latest.committed();
+        // In this order: what is here by then is so up to that version.
+        let is_here = self.is_here();
+        // A cursor may be ahead of what has come to this node.
+        let mut through = self.latest.trades_committed().max(self.through);
         let mut found = Vec::new();
         let mut out = BytesMut::new();
         if std::mem::take(&mut self.unknown_cursor) {
-            self.gap(&mut out, fanout, None, Cause::UnknownCursor, None, self.through);
+            self.gap(&mut out, None, Cause::UnknownCursor, None, self.through);
+        }
+        if is_here {
+            self.followed.iter_mut().for_each(|followed| {
+                followed.begin.get_or_insert(through);
+            });
+        } else {
+            through = self.through;
         }
         for &Followed { id, begin } in &self.followed {
-            if self.latest.version(id) <= self.through {
+            if self.latest.trades_version(id).is_none_or(|version| version <= self.through) {
                 continue;
             }
-            let past = self.latest.trades(id, self.through.max(begin), through, ENTRIES_MAX);
+            let after = self.through.max(begin.unwrap_or(through));
+            let past = self.latest.trades(id, after, through, ENTRIES_MAX);
             if let Some(lost_through) = past.lost_through {
-                self.gap(&mut out, fanout, Some(id), Cause::Overflow, Some(self.through), lost_through);
+                self.gap(&mut out, Some(id), Cause::Overflow, Some(self.through), lost_through);
             }
             if past.more
                 && let Some(last) = past.entries.last()
@@ -191,13 +237,14 @@ impl Ticks {
             match entry {
                 HistoryEntry::Print(print) => {
                     messages += 1;
-                    out.extend_from_slice(&message(fanout, *id, choice, print));
+                    out.extend_from_slice(&self.message(fanout, *id, choice, print));
                 }
                 HistoryEntry::Missed { version, missed: Missed { venue, trades } } => {
                     let catalogue = fanout.latest.catalogue();
                     let symbol = Some(&*catalogue.entry(*id).symbol);
-                    let gap = Gap::of_trades(symbol, Cause::Feed, fanout.at(*version).to_string());
-                    let gap = Gap { venue: Some(venue.name()), missing: *trades, ..gap };
+                    let cause = if venue.is_some() { Cause::Feed } else { Cause::Overflow };
+                    let gap = Gap::of_trades(symbol, cause, self.at(*version).to_string());
+                    let gap = Gap { venue: venue.map(Venue::name), missing: *trades, ..gap };
                     sse::event(&mut out, &gap, None);
                 }
             }
@@ -211,20 +258,29 @@ impl Ticks {
         Some(Parcel { bytes, payload, messages, conflated: 0, last: through })
     }
 
-    fn gap(
-        &self,
-        out: &mut BytesMut,
-        fanout: &Fanout,
-        id: Option<SymbolId>,
-        cause: Cause,
-        after: Option<u64>,
-        through: u64,
-    ) {
+    fn gap(&self, out: &mut BytesMut, id: Option<SymbolId>, cause: Cause, after: Option<u64>, through: u64) {
         let catalogue = self.latest.catalogue();
         let symbol = id.map(|id| &*catalogue.entry(id).symbol);
-        let after = after.map(|version| fanout.at(version).to_string());
-        let gap = Gap { after, ..Gap::of_trades(symbol, cause, fanout.at(through).to_string()) };
+        let after = after.map(|version| self.at(version).to_string());
+        let gap = Gap { after, ..Gap::of_trades(symbol, cause, self.at(through).to_string()) };
         sse::event(out, &gap, None);
+    }
+
+    fn at(&self, version: u64) -> Cursor {
+        Cursor { epoch: self.epoch, version }
+    }
+
+    fn message(&self, fanout: &Fanout, id: SymbolId, choice: &Choice, print: &Print) -> Bytes {
+        print.message(choice.fields, |print| {
+            let mut out = BytesMut::with_capacity(256);
+            let catalogue = fanout.latest.catalogue();
+            let entry = catalogue.entry(id);
+            sse::price_data(&mut out, |out| {
+                fields::write_json(out, choice.fields, entry, &print.ticker, print.version, clock::wall());
+            });
+            sse::price_end(&mut out, self.at(print.version));
+            out.freeze()
+        })
     }
 }
 
@@ -252,17 +308,4 @@ pub enum From {
     Version(u64),
     /// With what comes, and with word of it: the client's cursor says nothing here.
     Unknown,
-}
-
-fn message(fanout: &Fanout, id: SymbolId, choice: &Choice, print: &Print) -> Bytes {
-    print.message(choice.fields, |print| {
-        let mut out = BytesMut::with_capacity(256);
-        let catalogue = fanout.latest.catalogue();
-        let entry = catalogue.entry(id);
-        sse::price_data(&mut out, |out| {
-            fields::write_json(out, choice.fields, entry, &print.ticker, print.version, clock::wall());
-        });
-        sse::price_end(&mut out, fanout.at(print.version));
-        out.freeze()
-    })
 }

@@ -72,9 +72,8 @@ impl Asked {
         };
         if every_trade {
             check_ticks(params, throttle)?;
-            if state.fanout.latest().is_told() {
-                let expected =
-                    "`latest`: an edge gets each symbol's newest state over the bus, not every trade";
+            if !state.fanout.latest().has_trades() {
+                let expected = "`latest`: no trades come over the bus to this edge ([bus] history is 0)";
                 return Err(Problem::bad_value("mode", "ticks", expected));
             }
         }

@@ -38,6 +38,8 @@ struct Bus {
     serves: bool,
     /// Why the bus is of no use now.
     problem: Option<String>,
+    /// The same, of trades alone.
+    trades_problem: Option<String>,
 }
 
 /// One connection to a venue, or what stands for one. Every clone is the same.
@@ -300,6 +302,11 @@ impl Board {
         lock(&self.bus).problem = problem;
     }
 
+    /// Notes why no trades come over the bus, where they are to; `None` where they do.
+    pub fn bus_trades(&self, problem: Option<String>) {
+        lock(&self.bus).trades_problem = problem;
+    }
+
     /// Notes how old each venue's newest tick is, and what of its instruments it serves.
     pub fn measure(&self, levels: &Levels, now: Moment) {
         let mut newest: HashMap<Venue, Instant> = HashMap::new();
@@ -332,7 +339,12 @@ impl Board {
 
     /// Why the bus is of no use, where it is to be of use.
     pub fn bus_problem(&self) -> Option<String> {
-        lock(&self.bus).problem.as_ref().map(|problem| format!("the bus is away: {problem}"))
+        let Bus { problem, trades_problem, .. } = &*lock(&self.bus);
+        let trades = |problem: &String| format!("no trades come over the bus: {problem}");
+        problem
+            .as_ref()
+            .map(|problem| format!("the bus is away: {problem}"))
+            .or(trades_problem.as_ref().map(trades))
     }
 
     /// Why no feed is ticking.

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use super::Latest;
+use super::{Latest, trades};
 use crate::catalogue::{Catalogue, SymbolId};
 use crate::fanout::Bells;
 use crate::fields::Changes;
@@ -24,6 +24,7 @@ pub(super) struct Told {
     late: Growing<AtomicU64>,
     /// The newest version that is known to be given out, to whatever symbol.
     given: AtomicU64,
+    pub(super) trades: trades::Told,
 }
 
 /// What came of a ticker that was told.
@@ -39,8 +40,15 @@ pub enum Put {
 
 impl Latest {
     /// A store that is told by others, without symbols yet.
-    pub fn told(bells: Arc<Bells>) -> Self {
-        let told = Told { edition: AtomicU64::new(0), late: Growing::with(0), given: AtomicU64::new(0) };
+    ///
+    /// `has_trades` says whether trades are told too.
+    pub fn told(bells: Arc<Bells>, has_trades: bool) -> Self {
+        let told = Told {
+            edition: AtomicU64::new(0),
+            late: Growing::with(0),
+            given: AtomicU64::new(0),
+            trades: trades::Told::new(has_trades),
+        };
         Self::with(Arc::new(Catalogue::new(Vec::new())), &[], bells, Some(told))
     }
 
@@ -145,7 +153,7 @@ impl Latest {
             let _guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
             // In this order: who has taken something of the new epoch finds, when it looks again, that it is another.
             shared.epoch.store(epoch.0, Ordering::SeqCst);
-            told.edition.fetch_add(1, Ordering::SeqCst);
+            told.renewed();
             shared.committed.store(0, Ordering::SeqCst);
             told.given.store(0, Ordering::Relaxed);
             for mut row in shared.rows.iter_mut() {
@@ -162,6 +170,11 @@ impl Latest {
 }
 
 impl Told {
+    /// Notes a change that no version tells of.
+    pub(super) fn renewed(&self) {
+        self.edition.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Notes a change out of turn. Only one at a time does.
     fn late(&self, id: SymbolId) {
         let edition = self.edition.load(Ordering::Relaxed) + 1;
@@ -188,7 +201,7 @@ mod tests {
     /// A told store of two symbols, and its fan-out.
     fn told() -> (Latest, Fanout) {
         let bells = Arc::new(Bells::default());
-        let latest = Latest::told(Arc::clone(&bells));
+        let latest = Latest::told(Arc::clone(&bells), true);
         let fanout = Fanout::new(latest.clone(), bells, Arc::new(Metrics::default()), EPOCH);
         let text = "[feeds.sim]\ngenerate = 2";
         let config = config::load(text, "test", std::iter::empty()).expect("a config");

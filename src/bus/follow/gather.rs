@@ -6,6 +6,7 @@ use async_nats::jetstream::stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::super::listing;
+use super::super::names::What;
 use super::super::nats::{self, BusError, Nats};
 use super::round::Published;
 use crate::catalogue::SymbolId;
@@ -53,12 +54,12 @@ pub(super) async fn gather(
         Batch::Refresh => {}
         Batch::Some => {
             for (id, token) in &symbols {
-                let subscriber = nats.client.subscribe(nats.names.live(token)).await;
+                let subscriber = nats.client.subscribe(nats.names.live(What::Tickers, token)).await;
                 subscriptions.push((Some(*id), subscriber.map_err(|error| refused(Box::new(error)))?));
             }
         }
         Batch::All => {
-            let subscriber = nats.client.subscribe(nats.names.live("*")).await;
+            let subscriber = nats.client.subscribe(nats.names.live(What::Tickers, "*")).await;
             subscriptions.push((None, subscriber.map_err(|error| refused(Box::new(error)))?));
         }
     }
@@ -83,7 +84,7 @@ pub(super) async fn gather(
 async fn ask(nats: &Nats, stream: &stream::Stream, token: &str) -> Result<Option<Published>, BusError> {
     let mut attempts = 1;
     loop {
-        match nats::last(stream, nats.names.last(token)).await {
+        match nats::last(stream, nats.names.stored(What::Tickers, token)).await {
             Ok(found) => {
                 return Ok(found.map(|(sequence, payload)| Published {
                     token: token.to_owned(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_nats::{Message, Subscriber, header};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
@@ -60,6 +60,20 @@ fn published(message: Message) -> Option<Published> {
     let sequence = message.headers.as_ref()?.get(header::NATS_SEQUENCE)?.as_str().parse().ok()?;
     let token = names::token_of(&message.subject).to_owned();
     Some(Published { token, sequence, payload: message.payload })
+}
+
+/// What has come by a subscription up to now.
+pub(super) fn drain(subscriber: &mut Subscriber) -> Vec<Published> {
+    let mut found = Vec::new();
+    let take = std::future::poll_fn(|cx| {
+        while let Poll::Ready(Some(published)) = Line::poll(subscriber, cx) {
+            found.push(published);
+        }
+        Poll::Ready(())
+    });
+    // As in `round`.
+    unconstrained(take).now_or_never();
+    found
 }
 
 impl Lines {

@@ -1,7 +1,9 @@
-//! Whose turn it is: each symbol no more often than the interval, one message of it at a time, and so many in all.
+//! Whose turn it is: each symbol no more often than the interval, one message of it at a time, and so many in all. What a
+//! message says is its [`Matter`]'s.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,30 +14,72 @@ use async_nats::jetstream::stream;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::lease::Held;
-use super::super::wire::Told;
+use super::super::names::What;
 use super::super::{names, nats};
-use super::{Around, Publisher};
+use super::Around;
 use crate::catalogue::SymbolId;
-use crate::clock;
-use crate::http::sse::Epoch;
+use crate::fanout::{Bells, Marks};
 use crate::metrics::ByReason;
-use crate::ticker::Ticker;
 
 /// Messages on their way to NATS, of different symbols. Where NATS is too slow each waits for all before it, so more of them would
 /// only be older when they come; what does not fit is conflated.
 const WINDOW: usize = 512;
 /// A message that failed is tried again after this.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Who takes over leaves a newer ticker of his predecessor's alone for so long: his own venues are about to say the same.
-const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// What is published of each symbol.
+pub(super) trait Matter {
+    /// In which stream.
+    const WHAT: What;
+
+    /// What it keeps of a symbol, under one lease.
+    type Line: Default;
+
+    /// This node publishes from now on, or no more.
+    fn holds(&mut self, held: Option<Held>);
+
+    /// Hears of the changes of a symbol from now on.
+    fn join(&mut self, id: SymbolId);
+
+    /// Whether there is something to say.
+    fn has_news(&self, id: SymbolId, line: &Self::Line) -> bool;
+
+    /// Takes note of the symbol's newest message, which somebody else may have published. Returns whether this node may
+    /// go on behind it.
+    fn found(&mut self, id: SymbolId, line: &mut Self::Line, found: Option<&[u8]>) -> bool;
+
+    /// The next message, behind the one with this sequence; none where there is nothing to say after all.
+    fn next(&mut self, id: SymbolId, line: &mut Self::Line, held: Held, before: u64) -> Option<Vec<u8>>;
+
+    /// The message is stored. Returns whether there is more to say though nothing has changed since.
+    fn stored(&mut self, id: SymbolId, line: &mut Self::Line) -> bool;
+}
+
+/// What a desk hears of the store, and what others hear of the desk.
+pub(super) struct Bulletin {
+    pub(super) rung: Arc<Notify>,
+    pub(super) marks: Marks,
+    /// The newest sequence of its stream that is known.
+    pub(super) head: AtomicU64,
+}
+
+impl Bulletin {
+    /// One more; `None` where too many listen to the store.
+    pub(super) fn of(bells: &Bells) -> Option<Self> {
+        let rung = Arc::new(Notify::new());
+        let ring = Arc::clone(&rung);
+        let marks = bells.hear(move || ring.notify_one())?;
+        Some(Self { rung, marks, head: AtomicU64::new(0) })
+    }
+}
 
 /// What one symbol's turn is.
 #[derive(Debug, Default)]
-struct Line {
+struct Line<L> {
     /// It has something to say.
     is_dirty: bool,
     /// It is in `ready` or `delayed`.
@@ -46,10 +90,9 @@ struct Line {
     last: Option<u64>,
     /// Not before then.
     next: Option<Instant>,
-    /// How many changes there had been with its last message.
-    count: u64,
     /// What its message is published as.
     subject: Option<String>,
+    own: L,
 }
 
 /// What came back of a symbol's message.
@@ -57,7 +100,7 @@ enum Outcome {
     /// It is stored.
     Stored(u64),
     /// This is what the stream has.
-    Found(Option<(u64, Option<Box<Told>>)>),
+    Found(Option<(u64, Vec<u8>)>),
     /// Somebody else has published the symbol.
     Overtaken,
     /// It is not known whether it is stored.
@@ -65,39 +108,41 @@ enum Outcome {
 }
 
 /// Whose turn it is.
-pub(super) struct Desk<'d> {
+pub(super) struct Desk<'d, M: Matter> {
     around: &'d Around<'d>,
+    matter: M,
     stream: stream::Stream,
-    epoch: Epoch,
+    marks: &'d Marks,
+    rung: &'d Notify,
     head: &'d AtomicU64,
-    lines: Vec<Line>,
+    lines: Vec<Line<M::Line>>,
     ready: VecDeque<SymbolId>,
     /// The first first.
     delayed: BinaryHeap<Reverse<(Instant, SymbolId)>>,
     out: FuturesUnordered<BoxFuture<'static, (SymbolId, Outcome)>>,
     held: Option<Held>,
-    taken: Instant,
     revision: Option<u64>,
 }
 
-impl<'d> Desk<'d> {
+impl<'d, M: Matter> Desk<'d, M> {
     pub(super) fn new(
         around: &'d Around<'d>,
+        matter: M,
         stream: stream::Stream,
-        epoch: Epoch,
-        head: &'d AtomicU64,
+        board: &'d Bulletin,
     ) -> Self {
         Self {
             around,
+            matter,
             stream,
-            epoch,
-            head,
+            marks: &board.marks,
+            rung: &board.rung,
+            head: &board.head,
             lines: Vec::new(),
             ready: VecDeque::new(),
             delayed: BinaryHeap::new(),
             out: FuturesUnordered::new(),
             held: None,
-            taken: Instant::now(),
             revision: None,
         }
     }
@@ -123,7 +168,7 @@ impl<'d> Desk<'d> {
                     }
                 }
                 changed = holds.changed() => if changed.is_err() { return },
-                () = self.around.rung.notified() => {}
+                () = self.rung.notified() => {}
                 () = timer => {}
             }
         }
@@ -135,6 +180,9 @@ impl<'d> Desk<'d> {
         let held = *holds.borrow_and_update();
         let is_new = held.map(|held| held.fence) != self.held.map(|held| held.fence);
         self.held = held;
+        if is_new {
+            self.matter.holds(held);
+        }
         let revision = latest.revision();
         if self.revision != Some(revision) || is_new {
             let catalogue = latest.catalogue();
@@ -143,9 +191,9 @@ impl<'d> Desk<'d> {
                 if id.index() >= self.lines.len() {
                     self.lines.resize_with(id.index() + 1, Line::default);
                 }
-                self.around.marks.want(id);
+                self.marks.want(id);
+                self.matter.join(id);
             }
-            self.around.publisher.metrics.bus_publishes.set(i64::from(held.is_some()));
             let ids: Vec<SymbolId> = catalogue
                 .ids()
                 .filter(|id| is_new || id.index() >= before || self.revision.is_none())
@@ -154,18 +202,16 @@ impl<'d> Desk<'d> {
                 let line = &mut self.lines[id.index()];
                 if is_new {
                     line.last = None;
+                    line.own = M::Line::default();
                 }
                 let token = names::token(&catalogue.entry(id).symbol);
-                line.subject = Some(self.around.nats.names.last(&token));
+                line.subject = Some(self.around.nats.names.stored(M::WHAT, &token));
                 self.mark(id);
-            }
-            if is_new {
-                self.taken = Instant::now();
             }
             self.revision = Some(revision);
         }
         let mut marked = Vec::new();
-        self.around.marks.take(|id| marked.push(id));
+        self.marks.take(|id| marked.push(id));
         marked.into_iter().for_each(|id| self.mark(id));
     }
 
@@ -204,93 +250,69 @@ impl<'d> Desk<'d> {
     }
 
     fn send_one(&mut self, id: SymbolId, held: Held, now: Instant) {
-        let Publisher { latest, metrics, .. } = self.around.publisher;
         let line = &mut self.lines[id.index()];
         (line.is_queued, line.is_dirty) = (false, false);
-        let catalogue = latest.catalogue();
-        let Some(subject) = line.subject.clone().filter(|_| catalogue.has(id)) else { return };
-        line.is_out = true;
+        let is_there = self.around.publisher.latest.catalogue().has(id);
+        let Some(subject) = line.subject.clone().filter(|_| is_there) else { return };
+        if !self.matter.has_news(id, &line.own) {
+            return;
+        }
         let Some(last) = line.last else {
-            line.is_dirty = true;
+            (line.is_out, line.is_dirty) = (true, true);
             let stream = self.stream.clone();
             self.out.push(Box::pin(async move {
                 let outcome = match nats::last(&stream, subject).await {
-                    Ok(found) => {
-                        let told = nats::understood(found.as_ref()).map(Box::new);
-                        Outcome::Found(found.map(|(sequence, _)| (sequence, told)))
-                    }
+                    Ok(found) => Outcome::Found(found),
                     Err(_) => Outcome::Failed("unanswered"),
                 };
                 (id, outcome)
             }));
             return;
         };
-        let Some((ticker, count)) = latest.read(id, |view| (view.ticker.clone(), view.count)) else { return };
-        let told = Told {
-            epoch: self.epoch,
-            fence: held.fence,
-            published: clock::wall(),
-            currency: catalogue.entry(id).currency.clone(),
-            ticker,
-        };
-        metrics.bus_conflated.inc_by(count.saturating_sub(line.count).saturating_sub(1));
-        (line.count, line.next) = (count, Some(now + self.around.config.interval));
-        let message =
-            PublishMessage::build().payload(told.encode().into()).expected_last_subject_sequence(last);
+        let Some(payload) = self.matter.next(id, &mut line.own, held, last) else { return };
+        line.is_out = true;
+        line.next = Some(now + self.around.config.interval);
+        let message = PublishMessage::build().payload(payload.into()).expected_last_subject_sequence(last);
         self.out.push(Box::pin(publish(self.around.nats.context.clone(), id, subject, message)));
     }
 
     /// Takes note of what came of a message.
     fn settle(&mut self, id: SymbolId, outcome: Outcome) {
-        let Publisher { latest, metrics, .. } = self.around.publisher;
         let line = &mut self.lines[id.index()];
         line.is_out = false;
         match outcome {
             Outcome::Stored(sequence) => {
                 line.last = Some(sequence);
-                metrics.bus_published.inc();
                 self.head.fetch_max(sequence, Ordering::Relaxed);
+                line.is_dirty |= self.matter.stored(id, &mut line.own);
             }
             Outcome::Found(found) => {
-                let (sequence, told) = found.map_or((0, None), |(sequence, told)| (sequence, told));
-                line.last = Some(sequence);
+                let sequence = found.as_ref().map_or(0, |(sequence, _)| *sequence);
                 self.head.fetch_max(sequence, Ordering::Relaxed);
-                let ours = latest.read(id, |view| view.ticker.clone());
-                if let (Some(told), Some(ours)) = (told, ours)
-                    && told.epoch == self.epoch
-                    && is_ahead(&told.ticker, &ours)
-                    && self.taken.elapsed() < CATCH_UP
-                {
+                let bytes = found.as_ref().map(|(_, bytes)| &**bytes);
+                if self.matter.found(id, &mut line.own, bytes) {
+                    line.last = Some(sequence);
+                } else {
                     // Asked again then: until it is ours to say, nothing goes back.
-                    line.last = None;
                     line.next = Some(Instant::now() + AGAIN);
                 }
             }
-            Outcome::Overtaken => {
-                line.last = None;
-                line.is_dirty = true;
-                line.next = Some(Instant::now() + AGAIN);
-                metrics.bus_failed.get_or_create(&ByReason { reason: "overtaken" }).inc();
-            }
-            Outcome::Failed(reason) => {
-                line.last = None;
-                line.is_dirty = true;
-                line.next = Some(Instant::now() + AGAIN);
-                metrics.bus_failed.get_or_create(&ByReason { reason }).inc();
-            }
+            Outcome::Overtaken => self.failed(id, "overtaken"),
+            Outcome::Failed(reason) => self.failed(id, reason),
         }
-        if line.is_dirty {
+        if self.lines[id.index()].is_dirty {
             self.mark(id);
         }
     }
-}
 
-/// Whether what another node published is newer than what this one knows, by the clock of the venue that both look at.
-fn is_ahead(theirs: &Ticker, ours: &Ticker) -> bool {
-    let times = theirs.ts_event.zip(ours.ts_event);
-    theirs.venue.is_some()
-        && (ours.price.is_none()
-            || theirs.venue == ours.venue && times.is_some_and(|(theirs, ours)| theirs.0 > ours.0))
+    /// It is asked what there is, and then said again.
+    fn failed(&mut self, id: SymbolId, reason: &'static str) {
+        let line = &mut self.lines[id.index()];
+        line.last = None;
+        line.is_dirty = true;
+        line.next = Some(Instant::now() + AGAIN);
+        self.around.publisher.metrics.bus_failed.get_or_create(&ByReason { reason }).inc();
+    }
 }
 
 async fn publish(

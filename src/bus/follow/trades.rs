@@ -1,0 +1,568 @@
+//! The trades of the symbols whose every trade somebody wants, in the order of the stream and without a hole that is not told.
+//!
+//! What comes by itself may miss something: each message says which one of its symbol came before it. Where that is not the one
+//! that we have, or the connection was another one, nothing more is told until what is missing was fetched.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_nats::Subscriber;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self as streams, FuturesUnordered, StreamExt, TryStreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use super::super::Beat;
+use super::super::names::{self, What};
+use super::super::nats::{BusError, Nats};
+use super::super::wire::{BATCH_MAX, FORMAT, Trades as Message, TradesEntry};
+use super::history;
+use super::round::{self, Lines, Published};
+use super::{FOLLOWED_MAX, Follower, RETRY};
+use crate::catalogue::SymbolId;
+use crate::clock;
+use crate::http::sse::Epoch;
+use crate::ingest::Board;
+use crate::latest::{HistoryEntry, Latest, Missed, Print, TradesTold};
+use crate::metrics::{ByReason, Metrics};
+
+/// How often all that is judged.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Between two looks for trades that nobody wants any more.
+const FORGET: Duration = Duration::from_secs(1);
+/// Where all symbols are followed, what was before this is left where it is: it is too much.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Symbols that are fetched at a time.
+const FETCHING_MAX: usize = 16;
+/// Between two doubts that a message raises: others may publish nonsense for ever.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+
+/// A symbol whose trades are followed.
+#[derive(Debug)]
+enum Followed {
+    /// What is stored is being fetched; this has come meanwhile.
+    Coming(Vec<Published>),
+    /// Everything up to the message with this sequence was told.
+    Here(u64),
+}
+
+/// What was fetched.
+enum Done {
+    /// The stream, and the connection that it was found by.
+    Stream(u64, Result<Box<(stream::Stream, Epoch)>, BusError>),
+    /// Trades, of symbols that come anew or of those that are here.
+    Trades(Result<Fetched, BusError>),
+}
+
+struct Fetched {
+    subscriptions: Vec<(Option<SymbolId>, Subscriber)>,
+    /// Of each symbol what is stored, and after which sequence that is everything where there is nothing.
+    found: Vec<(SymbolId, Vec<Published>, u64)>,
+    all: bool,
+    connects: u64,
+}
+
+pub(super) struct Trades {
+    latest: Latest,
+    board: Board,
+    metrics: Arc<Metrics>,
+    nats: Nats,
+    /// `None` until the stream was found, and while it is in doubt.
+    stream: Option<(stream::Stream, Epoch)>,
+    epoch: Option<Epoch>,
+    connects: u64,
+    overflows: u64,
+    lines: Lines,
+    /// Everything is followed, by one subscription.
+    all: bool,
+    followed: HashMap<SymbolId, Followed>,
+    tokens: HashMap<String, SymbolId>,
+    /// What has come and was not told yet.
+    carried: Vec<Published>,
+    /// Symbols that are here and of which something may be missing: nothing is told while there are any.
+    missing: HashSet<SymbolId>,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    is_finding: bool,
+    doubted: Option<Instant>,
+    forgot: Instant,
+    /// The newest sequence by the last sign of life.
+    head: u64,
+    /// Logged once each.
+    told: HashSet<&'static str>,
+}
+
+impl Trades {
+    pub(super) fn new(around: &Follower, nats: Nats) -> Self {
+        Self {
+            latest: around.latest.clone(),
+            board: around.board.clone(),
+            metrics: Arc::clone(&around.metrics),
+            nats,
+            stream: None,
+            epoch: None,
+            connects: 0,
+            overflows: 0,
+            lines: Lines::default(),
+            all: false,
+            followed: HashMap::new(),
+            tokens: HashMap::new(),
+            carried: Vec::new(),
+            missing: HashSet::new(),
+            work: FuturesUnordered::new(),
+            is_finding: false,
+            doubted: None,
+            forgot: Instant::now(),
+            head: 0,
+            told: HashSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), BusError> {
+        let refused = |error| BusError::Refused { what: "let us listen", source: Box::new(error) };
+        let mut beats = self.nats.client.subscribe(self.nats.names.beat()).await.map_err(refused)?;
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let latest = self.latest.clone();
+        loop {
+            let hears = self.stream.is_some() && self.missing.is_empty();
+            tokio::select! {
+                // Not biased: each of them may be busy for ever.
+                published = self.lines.round(&mut self.carried), if hears => self.tell(published),
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.take(done),
+                Some(beat) = beats.next() => self.hear(&beat.payload),
+                () = latest.trades_wanted() => self.follow(),
+                _ = sweep.tick() => self.judge(),
+            }
+        }
+    }
+
+    /// Who publishes has said up to where all that is stored has come by here.
+    fn hear(&mut self, payload: &[u8]) {
+        let Ok(beat) = serde_json::from_slice::<Beat>(payload) else { return };
+        if beat.v > FORMAT {
+            return;
+        }
+        // Not by the newest one: in a cluster it may have come another way, and faster.
+        let head = std::mem::replace(&mut self.head, beat.trades);
+        self.latest.trades_given(version(beat.trades, BATCH_MAX - 1));
+        if head > 0 && head <= self.head && self.stream.is_some() {
+            self.carried.push(Published {
+                token: String::new(),
+                sequence: head,
+                payload: bytes::Bytes::new(),
+            });
+        }
+    }
+
+    /// Tells the store what was published, which is in the order of the stream.
+    fn tell(&mut self, published: Vec<Published>) {
+        if self.nats.connects() != self.connects {
+            self.carried.extend(published);
+            return self.doubt();
+        }
+        let mut told = Vec::new();
+        let mut through = 0;
+        let mut rest = published.into_iter();
+        while let Some(message) = rest.next() {
+            match self.read(&message) {
+                Read::Nothing => {}
+                Read::Told(entries) => told.push(entries),
+                Read::Hole(id) => {
+                    self.missing.insert(id);
+                    self.carried.push(message);
+                    self.carried.extend(rest);
+                    break;
+                }
+                Read::Doubt => {
+                    self.carried.extend(rest);
+                    self.latest.tell_trades(told, through);
+                    return self.doubt();
+                }
+            }
+            through = version(message.sequence, BATCH_MAX - 1);
+        }
+        self.latest.tell_trades(told, through);
+        if !self.missing.is_empty() {
+            self.doubt();
+        }
+    }
+
+    fn read(&mut self, message: &Published) -> Read {
+        let Some(&id) = self.tokens.get(&message.token) else { return Read::Nothing };
+        let last = match self.followed.get_mut(&id) {
+            Some(Followed::Here(last)) => last,
+            Some(Followed::Coming(early)) => {
+                early.push(message.clone());
+                return Read::Nothing;
+            }
+            None => return Read::Nothing,
+        };
+        if message.sequence <= *last {
+            return Read::Nothing;
+        }
+        let known = *last;
+        let entries = match self.decode(id, message) {
+            Decoded::Trades(before, _) if before > known => return Read::Hole(id),
+            Decoded::Trades(_, entries) => entries,
+            Decoded::OtherEpoch if self.doubted.is_none_or(|at| at.elapsed() > DOUBT_PAUSE) => {
+                return Read::Doubt;
+            }
+            Decoded::OtherEpoch => Vec::new(),
+            Decoded::Nothing(entries) => entries,
+        };
+        self.followed.insert(id, Followed::Here(message.sequence));
+        Read::Told(TradesTold { id, since: None, entries })
+    }
+
+    /// What a message says.
+    fn decode(&mut self, id: SymbolId, published: &Published) -> Decoded {
+        let refuse = |reason| self.metrics.bus_refused.get_or_create(&ByReason { reason }).inc();
+        let message = match Message::decode(&published.payload) {
+            Ok(message) => message,
+            Err(error) => {
+                refuse(error.name());
+                let catalogue = self.latest.catalogue();
+                if self.told.insert(error.name()) {
+                    let symbol = &catalogue.entry(id).symbol;
+                    warn!(symbol, "{error}; its trades are skipped, told as a gap, and counted from now on");
+                }
+                let missed = Missed { venue: None, trades: None };
+                let version = version(published.sequence, 0);
+                return Decoded::Nothing(vec![HistoryEntry::Missed { version, missed }]);
+            }
+        };
+        if Some(message.epoch) != self.epoch {
+            refuse("other_epoch");
+            return Decoded::OtherEpoch;
+        }
+        if message.currency != self.latest.catalogue().entry(id).currency {
+            refuse("other_currency");
+            return Decoded::Nothing(Vec::new());
+        }
+        self.metrics.bus_trades_received.inc_by(message.entries.len() as u64);
+        let entry = |(index, entry)| {
+            let version = version(published.sequence, index);
+            match entry {
+                TradesEntry::Trade(ticker, trade) => {
+                    HistoryEntry::Print(Arc::new(Print::new(version, *ticker, trade)))
+                }
+                TradesEntry::Missed(missed) => HistoryEntry::Missed { version, missed },
+            }
+        };
+        Decoded::Trades(message.before, message.entries.into_iter().enumerate().map(entry).collect())
+    }
+
+    /// Nothing is told until the stream was looked at again, and what was missed is here.
+    fn doubt(&mut self) {
+        self.stream = None;
+        self.doubted = Some(Instant::now());
+        self.find(Duration::ZERO);
+    }
+
+    fn find(&mut self, after: Duration) {
+        if std::mem::replace(&mut self.is_finding, true) {
+            return;
+        }
+        let nats = self.nats.clone();
+        self.work.push(Box::pin(async move {
+            sleep(after).await;
+            let connects = nats.connects();
+            Done::Stream(connects, nats.stream(What::Trades).await.map(Box::new))
+        }));
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Stream(connects, found) => {
+                self.is_finding = false;
+                match found {
+                    Ok(found) => self.found(*found, connects),
+                    Err(error) => {
+                        self.report(&error);
+                        self.find(RETRY);
+                    }
+                }
+            }
+            Done::Trades(Ok(fetched)) => self.fetched(fetched),
+            Done::Trades(Err(error)) => {
+                self.report(&error);
+                self.followed.retain(|_, followed| matches!(followed, Followed::Here(_)));
+                self.doubt();
+            }
+        }
+    }
+
+    fn report(&mut self, error: &BusError) {
+        // Of the connection itself is told elsewhere.
+        if self.nats.is_connected() && self.told.insert("stream") {
+            warn!(problem = error.line(), "trades cannot be followed");
+            self.board.bus_trades(Some(error.line()));
+        }
+    }
+
+    /// Goes on with this stream, and fetches what may have been missed.
+    fn found(&mut self, (stream, epoch): (stream::Stream, Epoch), connects: u64) {
+        let before = self.epoch.replace(epoch);
+        if before != Some(epoch) {
+            if before.is_some() {
+                info!(epoch = format!("{:x}", epoch.0), "trades begin anew: streams are told so");
+            }
+            self.latest.begin_trades(epoch);
+            self.carried.clear();
+            self.lines.clear();
+            self.followed.clear();
+            (self.all, self.head) = (false, 0);
+        }
+        self.told.remove("stream");
+        self.board.bus_trades(None);
+        (self.connects, self.overflows) = (connects, self.nats.overflows());
+        let here = self.followed.iter().filter_map(|(&id, followed)| match followed {
+            Followed::Here(last) => Some((id, *last)),
+            Followed::Coming(_) => None,
+        });
+        let here: Vec<(SymbolId, u64)> = here.collect();
+        self.missing = here.iter().map(|(id, _)| *id).collect();
+        self.stream = Some((stream, epoch));
+        if !here.is_empty() {
+            self.fetch(here, None);
+        }
+        self.follow();
+    }
+
+    /// Follows what is wanted and not followed yet.
+    fn follow(&mut self) {
+        if self.stream.is_none() {
+            return;
+        }
+        let wanted = self.latest.wanted_trades();
+        let new: Vec<SymbolId> = wanted.into_iter().filter(|id| !self.followed.contains_key(id)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let all = self.all || self.followed.len() + new.len() > FOLLOWED_MAX;
+        let listen = if self.all {
+            Listen::Already
+        } else if all {
+            Listen::All
+        } else {
+            Listen::Each
+        };
+        let catalogue = Arc::clone(&self.latest.catalogue());
+        for &id in &new {
+            self.followed.insert(id, Followed::Coming(Vec::new()));
+            self.tokens.insert(names::token(&catalogue.entry(id).symbol), id);
+        }
+        self.fetch(new.into_iter().map(|id| (id, 0)).collect(), Some(listen));
+    }
+
+    /// Fetches what is stored of symbols behind these sequences, after having begun to listen to them.
+    fn fetch(&mut self, symbols: Vec<(SymbolId, u64)>, listen: Option<Listen>) {
+        let Some((stream, _)) = &self.stream else { return };
+        let (nats, stream, connects) = (self.nats.clone(), stream.clone(), self.connects);
+        let catalogue = Arc::clone(&self.latest.catalogue());
+        let symbols: Vec<_> = symbols
+            .into_iter()
+            .map(|(id, last)| (id, names::token(&catalogue.entry(id).symbol), last))
+            .collect();
+        self.work.push(Box::pin(async move {
+            Done::Trades(fetch(nats, stream, symbols, listen, connects).await)
+        }));
+    }
+
+    fn fetched(&mut self, fetched: Fetched) {
+        let Fetched { subscriptions, found, all, connects } = fetched;
+        if all {
+            self.lines.clear();
+            self.all = true;
+        }
+        for (id, mut subscriber) in subscriptions {
+            // Where all are followed each of them comes already.
+            if id.is_some() && self.all {
+                continue;
+            }
+            // What was told of others may be newer than what waits here: it belongs to what was fetched.
+            for message in round::drain(&mut subscriber) {
+                let of = self.tokens.get(&message.token).and_then(|id| self.followed.get_mut(id));
+                match of {
+                    Some(Followed::Coming(early)) => early.push(message),
+                    _ => self.carried.push(message),
+                }
+            }
+            self.lines.add(subscriber, id);
+        }
+        if connects != self.connects || self.stream.is_none() {
+            // Of an earlier connection: it is fetched again.
+            self.followed.retain(|_, followed| matches!(followed, Followed::Here(_)));
+            return self.doubt();
+        }
+        let mut told = Vec::new();
+        for (id, stored, start) in found {
+            self.missing.remove(&id);
+            let (mut last, early, is_new) = match self.followed.remove(&id) {
+                Some(Followed::Coming(early)) => (start, early, true),
+                Some(Followed::Here(last)) => (last, Vec::new(), false),
+                // Nobody wants it any more.
+                None => continue,
+            };
+            let mut since = is_new.then(|| version(start, BATCH_MAX - 1));
+            let mut entries = Vec::new();
+            for message in stored.iter().chain(&early) {
+                if message.sequence <= last {
+                    continue;
+                }
+                match self.decode(id, message) {
+                    Decoded::Trades(before, more) => {
+                        if before > last {
+                            since = Some(version(before, BATCH_MAX - 1));
+                            entries.clear();
+                        }
+                        entries.extend(more);
+                    }
+                    Decoded::Nothing(more) => entries.extend(more),
+                    Decoded::OtherEpoch => {}
+                }
+                last = message.sequence;
+            }
+            self.followed.insert(id, Followed::Here(last));
+            told.push(TradesTold { id, since, entries });
+        }
+        self.metrics.bus_trades_followed.set(i64::try_from(self.followed.len()).unwrap_or(i64::MAX));
+        self.latest.tell_trades(told, 0);
+        self.follow();
+    }
+
+    /// What time brings.
+    fn judge(&mut self) {
+        if self.forgot.elapsed() >= FORGET {
+            self.forgot = Instant::now();
+            self.forget();
+        }
+        if !self.nats.is_connected() || self.is_finding {
+            return;
+        }
+        let is_doubtful = self.nats.connects() != self.connects || self.nats.overflows() != self.overflows;
+        if is_doubtful || self.stream.is_none() {
+            self.doubt();
+        }
+    }
+
+    /// Lets go of the symbols that nobody came back for.
+    fn forget(&mut self) {
+        for id in self.latest.forget_trades(clock::now()) {
+            self.lines.remove(id);
+            self.missing.remove(&id);
+            self.followed.remove(&id);
+            self.tokens.retain(|_, known| *known != id);
+        }
+        if self.all && self.followed.is_empty() {
+            self.lines.clear();
+            self.all = false;
+        }
+        self.metrics.bus_trades_followed.set(i64::try_from(self.followed.len()).unwrap_or(i64::MAX));
+    }
+}
+
+/// What a message that came comes to.
+enum Read {
+    Nothing,
+    Told(TradesTold),
+    /// Something of the symbol was missed before it.
+    Hole(SymbolId),
+    /// The stream may be another one.
+    Doubt,
+}
+
+enum Decoded {
+    /// Behind the message with this sequence.
+    Trades(u64, Vec<HistoryEntry>),
+    OtherEpoch,
+    /// It cannot be believed or understood; this is to be said of it.
+    Nothing(Vec<HistoryEntry>),
+}
+
+/// How symbols that are new come from now on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listen {
+    /// By the subscription to all.
+    Already,
+    /// Each by one of its own.
+    Each,
+    /// By one to all.
+    All,
+}
+
+/// The version of an entry: its message's sequence, and its place in it.
+fn version(sequence: u64, index: usize) -> u64 {
+    sequence * BATCH_MAX as u64 + index as u64
+}
+
+async fn fetch(
+    nats: Nats,
+    stream: stream::Stream,
+    symbols: Vec<(SymbolId, String, u64)>,
+    listen: Option<Listen>,
+    connects: u64,
+) -> Result<Fetched, BusError> {
+    let mut subscriptions = Vec::new();
+    let refused = |error| BusError::Refused { what: "let us listen", source: Box::new(error) };
+    match listen {
+        None | Some(Listen::Already) => {}
+        Some(Listen::Each) => {
+            for (id, token, _) in &symbols {
+                let subscriber = nats.client.subscribe(nats.names.live(What::Trades, token)).await;
+                subscriptions.push((Some(*id), subscriber.map_err(refused)?));
+            }
+        }
+        Some(Listen::All) => {
+            let subscriber = nats.client.subscribe(nats.names.live(What::Trades, "*")).await;
+            subscriptions.push((None, subscriber.map_err(refused)?));
+        }
+    }
+    let found = if symbols.len() > FOLLOWED_MAX {
+        fetch_window(&nats, &stream, symbols, listen.is_some()).await?
+    } else {
+        let one = |(id, token, last): (SymbolId, String, u64)| {
+            let subject = nats.names.stored(What::Trades, &token);
+            let from = match last {
+                0 => DeliverPolicy::All,
+                last => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
+            };
+            let stream = &stream;
+            async move { Ok((id, history::fetch(stream, subject, from).await?, last)) }
+        };
+        streams::iter(symbols.into_iter().map(one)).buffer_unordered(FETCHING_MAX).try_collect().await?
+    };
+    Ok(Fetched { subscriptions, found, all: listen == Some(Listen::All), connects })
+}
+
+/// The same of many symbols at once: of the last minute where they are new.
+async fn fetch_window(
+    nats: &Nats,
+    stream: &stream::Stream,
+    symbols: Vec<(SymbolId, String, u64)>,
+    is_new: bool,
+) -> Result<Vec<(SymbolId, Vec<Published>, u64)>, BusError> {
+    let refused = |error| BusError::Refused { what: "show the stream", source: Box::new(error) };
+    let newest = stream.get_info().await.map_err(refused)?.state.last_sequence;
+    let from = if is_new {
+        DeliverPolicy::ByStartTime { start_time: (SystemTime::now() - WINDOW).into() }
+    } else {
+        let oldest = symbols.iter().map(|(_, _, last)| *last).min().unwrap_or(0);
+        DeliverPolicy::ByStartSequence { start_sequence: oldest + 1 }
+    };
+    let stored = history::fetch(stream, nats.names.stored(What::Trades, "*"), from).await?;
+    // Everything after this is here.
+    let start = stored.first().map_or(newest, |first| first.sequence - 1);
+    let mut by_token: HashMap<String, Vec<Published>> = HashMap::new();
+    for message in stored {
+        by_token.entry(message.token.clone()).or_default().push(message);
+    }
+    let of = |(id, token, last)| {
+        let stored = by_token.remove(&token).unwrap_or_default();
+        (id, stored, if is_new { start } else { last })
+    };
+    Ok(symbols.into_iter().map(of).collect())
+}

@@ -1,0 +1,207 @@
+//! Every trade of each symbol, out of the histories that the store keeps. A message has all that came while the one before was on
+//! its way. Who takes over goes on behind the trades that his predecessor's last message names, where his own venues have told
+//! him of those too, and says so where they have not.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tickcast_feeds::{UnixNanos, Venue};
+
+use super::super::lease::Held;
+use super::super::names::What;
+use super::super::wire::{BATCH_MAX, Trades as Message, TradesEntry};
+use super::desk::Matter;
+use crate::catalogue::SymbolId;
+use crate::clock;
+use crate::http::sse::Epoch;
+use crate::latest::{HistoryEntry, Latest, Mark, Missed, Print, pass};
+use crate::metrics::Metrics;
+
+/// Entries that are looked at for one message: there may be a hole to tell before each venue's first.
+const TAKEN_MAX: usize = BATCH_MAX - 1 - Venue::ALL.len();
+
+/// Trades of a store.
+pub(super) struct Trades {
+    pub(super) latest: Latest,
+    pub(super) metrics: Arc<Metrics>,
+    /// Of the stream that they are published to.
+    pub(super) epoch: Epoch,
+    /// This run of this node.
+    pub(super) node: u32,
+    /// Entries of a symbol that wait, at most.
+    pub(super) most: usize,
+    /// The store's version when this node's lease began.
+    pub(super) taken: u64,
+}
+
+/// Where a symbol's trades have got to.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Of our own versions, what is published, or was by somebody else.
+    through: u64,
+    marks: SmallVec<[Mark; 2]>,
+    /// What somebody else has published and we may still come across.
+    theirs: SmallVec<[Theirs; 2]>,
+    /// Trades before this are neither here nor published.
+    is_torn: bool,
+    /// What is true once the message on its way is stored.
+    next: Option<(u64, SmallVec<[Mark; 2]>, usize)>,
+}
+
+/// Up to where another node has published a venue's trades.
+#[derive(Debug)]
+struct Theirs {
+    mark: Mark,
+    /// When, by its clock: for trades without time and number.
+    published: UnixNanos,
+    /// Trades at the mark that we have not come across.
+    left: u32,
+    /// We know every trade between theirs and our next one.
+    is_whole: bool,
+}
+
+impl Theirs {
+    /// Whether they have published this trade too.
+    fn passed(&mut self, print: &Print, mark: &Mark) -> bool {
+        let passed = match self.mark.order(mark) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => {
+                let left = self.left;
+                self.left = left.saturating_sub(1);
+                left > 0
+            }
+            Some(Ordering::Greater) => return false,
+            // Whether it is the same trade cannot be known.
+            None => return print.ticker.ts_recv.is_some_and(|at| at <= self.published),
+        };
+        self.is_whole |= passed;
+        passed
+    }
+}
+
+impl Matter for Trades {
+    const WHAT: What = What::Trades;
+
+    type Line = Progress;
+
+    fn holds(&mut self, _: Option<Held>) {
+        self.taken = self.latest.committed();
+    }
+
+    fn join(&mut self, id: SymbolId) {
+        self.latest.publish_trades(id, self.most);
+    }
+
+    fn has_news(&self, id: SymbolId, line: &Progress) -> bool {
+        !self.latest.trades(id, line.through, u64::MAX, 1).entries.is_empty()
+    }
+
+    fn found(&mut self, id: SymbolId, line: &mut Progress, found: Option<&[u8]>) -> bool {
+        let (start, gone) = self.latest.trades_start(id);
+        // What this node has published itself under its lease is published, whatever came behind it.
+        let start = start.max(line.through);
+        let message = found.map(|bytes| Message::decode(bytes).ok().filter(|it| it.epoch == self.epoch));
+        *line = match message {
+            Some(Some(message)) if message.node == self.node => {
+                Progress { through: message.through, marks: message.marks, ..Progress::default() }
+            }
+            Some(Some(message)) => {
+                let theirs = message.marks.iter().map(|&mark| {
+                    let is_known = |gone: &&Mark| {
+                        gone.venue == mark.venue && mark.order(gone).is_some_and(Ordering::is_le)
+                    };
+                    let is_whole = gone.iter().any(|gone| is_known(&gone));
+                    Theirs { mark, published: message.published, left: mark.count, is_whole }
+                });
+                Progress {
+                    through: start,
+                    theirs: theirs.collect(),
+                    marks: message.marks.clone(),
+                    ..Progress::default()
+                }
+            }
+            // There is nothing to go on behind: with what came since this node publishes.
+            found => {
+                Progress { through: start.max(self.taken), is_torn: found.is_some(), ..Progress::default() }
+            }
+        };
+        self.latest.trades_published(id, line.through);
+        true
+    }
+
+    fn next(&mut self, id: SymbolId, line: &mut Progress, held: Held, before: u64) -> Option<Vec<u8>> {
+        let mut entries = Vec::new();
+        let (mut through, mut marks) = (line.through, line.marks.clone());
+        loop {
+            let past = self.latest.trades(id, through, u64::MAX, TAKEN_MAX - entries.len());
+            if std::mem::take(&mut line.is_torn) || past.lost_through.is_some() {
+                self.metrics.bus_trades_torn.inc();
+                entries.push(TradesEntry::Missed(Missed { venue: None, trades: None }));
+            }
+            for entry in &past.entries {
+                through = entry.version();
+                line.take(entry, &mut entries, &mut marks);
+            }
+            if !past.more || entries.len() >= TAKEN_MAX {
+                break;
+            }
+        }
+        if entries.is_empty() {
+            line.through = through;
+            self.latest.trades_published(id, through);
+            return None;
+        }
+        let message = Message {
+            epoch: self.epoch,
+            fence: held.fence,
+            published: clock::wall(),
+            currency: self.latest.catalogue().entry(id).currency.clone(),
+            before,
+            node: self.node,
+            through,
+            marks: marks.clone(),
+            entries,
+        };
+        line.next = Some((through, marks, message.entries.len()));
+        Some(message.encode())
+    }
+
+    fn stored(&mut self, id: SymbolId, line: &mut Progress) -> bool {
+        if let Some((through, marks, count)) = line.next.take() {
+            (line.through, line.marks) = (through, marks);
+            self.latest.trades_published(id, through);
+            self.metrics.bus_trades_published.inc_by(count as u64);
+        }
+        self.has_news(id, line)
+    }
+}
+
+impl Progress {
+    /// Adds an entry, unless somebody else has published it.
+    fn take(&mut self, entry: &HistoryEntry, out: &mut Vec<TradesEntry>, marks: &mut SmallVec<[Mark; 2]>) {
+        match entry {
+            HistoryEntry::Print(print) => {
+                let Some(mark) = Mark::of(print) else { return };
+                if let Some(index) = self.theirs.iter().position(|theirs| theirs.mark.venue == mark.venue) {
+                    if self.theirs[index].passed(print, &mark) {
+                        return;
+                    }
+                    if !self.theirs.remove(index).is_whole {
+                        out.push(TradesEntry::Missed(Missed { venue: Some(mark.venue), trades: None }));
+                    }
+                }
+                pass(marks, print);
+                out.push(TradesEntry::Trade(Box::new(print.ticker.clone()), print.trade));
+            }
+            HistoryEntry::Missed { missed, .. } => {
+                let theirs = self.theirs.iter_mut().find(|theirs| Some(theirs.mark.venue) == missed.venue);
+                match theirs {
+                    // They may have seen what we have not.
+                    Some(theirs) => theirs.is_whole = false,
+                    None => out.push(TradesEntry::Missed(*missed)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Trades for whoever wants each of them: streams of mode `ticks`, and the node that publishes them to others. A store that is
+//! told has them from there: of the symbols that somebody follows, with versions of their own.
+
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::history::{Entry, History, Past};
+use super::marks::Mark;
+use super::{Latest, Shared};
+use crate::catalogue::SymbolId;
+use crate::consolidate::Moment;
+use crate::growing::Growing;
+use crate::http::sse::Epoch;
+
+/// A cursor may be so far above the newest version that is known to be given out: what was given out since is less.
+const AHEAD_MAX: u64 = 1 << 32;
+/// The version of a symbol whose trades have not been brought yet.
+const AWAITED: u64 = u64::MAX;
+
+/// What only a told store keeps of trades.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Whose versions these are.
+    epoch: AtomicU32,
+    /// Up to here everything is known of the symbols that are here.
+    committed: AtomicU64,
+    /// The newest version that is known to be given out, to whatever symbol.
+    given: AtomicU64,
+    /// The newest of each symbol that is here.
+    versions: Growing<AtomicU64>,
+    /// Somebody wants a symbol's trades.
+    wanted: Notify,
+    /// Whether anybody tells any.
+    is_served: bool,
+}
+
+/// Trades that were told of one symbol.
+#[derive(Debug)]
+pub struct TradesTold {
+    /// Which.
+    pub id: SymbolId,
+    /// They are everything after this version; `None`: everything after what was told before.
+    pub since: Option<u64>,
+    /// The oldest first.
+    pub entries: Vec<Entry>,
+}
+
+impl Told {
+    pub(super) fn new(is_served: bool) -> Self {
+        Self {
+            is_served,
+            epoch: AtomicU32::new(0),
+            committed: AtomicU64::new(0),
+            given: AtomicU64::new(0),
+            versions: Growing::with(0),
+            wanted: Notify::new(),
+        }
+    }
+}
+
+impl Latest {
+    /// Keeps the trades of a symbol from now on, at most so many of the newest, and those that are kept already.
+    /// Returns the version from which on a new follower finds all of them.
+    pub fn follow_trades(&self, id: SymbolId, most: usize) -> u64 {
+        let shared = &*self.shared;
+        // No trade comes between the look at the version and the begin of the history.
+        let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let committed = self.trades_committed();
+        let told = shared.told.as_ref().map(|told| &told.trades);
+        let mut is_new = false;
+        if let Some(mut row) = shared.rows.get_mut(&id) {
+            is_new = row.history.is_none();
+            let new = || if told.is_some() { History::awaited(most) } else { History::new(committed, most) };
+            row.history.get_or_insert_with(|| Box::new(new())).follow(most);
+        }
+        if let Some(told) = told.filter(|_| is_new) {
+            told.versions[id.index()].store(AWAITED, Ordering::SeqCst);
+            drop(guard);
+            told.wanted.notify_one();
+        }
+        committed
+    }
+
+    /// Whether there are trades to follow.
+    pub fn has_trades(&self) -> bool {
+        self.told_trades().is_none_or(|told| told.is_served)
+    }
+
+    /// One follower of a symbol's trades has left.
+    pub fn unfollow_trades(&self, id: SymbolId) {
+        if let Some(history) = self.shared.rows.get_mut(&id).as_mut().and_then(|row| row.history.as_mut()) {
+            history.unfollow(Instant::now());
+        }
+    }
+
+    /// The trades of a symbol after one version, up to another; at most so many, the oldest first.
+    pub fn trades(&self, id: SymbolId, after: u64, through: u64, most: usize) -> Past {
+        let row = self.shared.rows.get(&id);
+        let history = row.as_ref().and_then(|row| row.history.as_ref());
+        history.map(|history| history.between(after, through, most)).unwrap_or_default()
+    }
+
+    /// Whose versions trades have.
+    pub fn trades_epoch(&self) -> Epoch {
+        self.told_trades().map_or_else(|| self.epoch(), |told| Epoch(told.epoch.load(Ordering::SeqCst)))
+    }
+
+    /// Every trade up to this version is here, of the symbols that are.
+    pub fn trades_committed(&self) -> u64 {
+        self.told_trades().map_or_else(|| self.committed(), |told| told.committed.load(Ordering::SeqCst))
+    }
+
+    /// A version that a symbol's newest trade is not above; `None` while others have not brought its trades yet.
+    pub fn trades_version(&self, id: SymbolId) -> Option<u64> {
+        let Some(told) = self.told_trades() else { return Some(self.version(id)) };
+        Some(told.versions[id.index()].load(Ordering::SeqCst)).filter(|&version| version != AWAITED)
+    }
+
+    /// Whether a cursor of this epoch may name this version: a client can have got it, here or from another node.
+    pub fn is_trade_reached(&self, version: u64) -> bool {
+        let ahead = |told: &Told| told.given.load(Ordering::Relaxed).saturating_add(AHEAD_MAX);
+        version <= self.trades_committed().max(self.told_trades().map_or(0, ahead))
+    }
+
+    fn told_trades(&self) -> Option<&Told> {
+        self.shared.told.as_ref().map(|told| &told.trades)
+    }
+}
+
+/// For who publishes them.
+impl Latest {
+    /// Keeps the trades of a symbol for as long as it takes to publish them, and so many at most.
+    pub fn publish_trades(&self, id: SymbolId, most: usize) {
+        let shared = &*self.shared;
+        let _guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let committed = shared.committed.load(Ordering::Relaxed);
+        if let Some(mut row) = shared.rows.get_mut(&id) {
+            row.history.get_or_insert_with(|| Box::new(History::new(committed, most))).publish(most);
+        }
+    }
+
+    /// Notes up to which version a symbol's trades have been published.
+    pub fn trades_published(&self, id: SymbolId, through: u64) {
+        if let Some(history) = self.shared.rows.get_mut(&id).as_mut().and_then(|row| row.history.as_mut()) {
+            history.published(through);
+        }
+    }
+
+    /// From which version on everything is here of a symbol's trades, and the newest of each venue before that.
+    pub fn trades_start(&self, id: SymbolId) -> (u64, SmallVec<[Mark; 2]>) {
+        let row = self.shared.rows.get(&id);
+        let history = row.as_ref().and_then(|row| row.history.as_ref());
+        history.map(|history| history.start()).unwrap_or_default()
+    }
+}
+
+/// For who tells them.
+impl Latest {
+    /// Waits until the trades of one more symbol are wanted.
+    pub async fn trades_wanted(&self) {
+        match self.told_trades() {
+            Some(told) => told.wanted.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The symbols whose trades are wanted.
+    pub fn wanted_trades(&self) -> Vec<SymbolId> {
+        self.shared.rows.iter().filter(|row| row.history.is_some()).map(|row| *row.key()).collect()
+    }
+
+    /// Takes over what was told, all of it up to this version of symbols that are here from now on.
+    pub fn tell_trades(&self, told: Vec<TradesTold>, through: u64) {
+        let shared = &*self.shared;
+        let Some(known) = self.told_trades() else { return };
+        let guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut ids, mut arrived) = (Vec::with_capacity(told.len()), Vec::new());
+        for TradesTold { id, since, entries } in told {
+            let mut row = shared.rows.get_mut(&id);
+            let Some(history) = row.as_mut().and_then(|row| row.history.as_mut()) else { continue };
+            let was_here = history.is_here();
+            history.bring(since, entries);
+            if !history.is_here() {
+                continue;
+            }
+            let newest = history.newest().unwrap_or(0);
+            if was_here {
+                known.versions[id.index()].store(newest, Ordering::SeqCst);
+            } else {
+                arrived.push((id, newest));
+            }
+            ids.push(id);
+        }
+        // In this order: who reads `committed` finds everything up to it, and who finds a symbol here reads a version from which
+        // on it was.
+        known.committed.fetch_max(through, Ordering::SeqCst);
+        for (id, newest) in arrived {
+            known.versions[id.index()].store(newest, Ordering::SeqCst);
+        }
+        drop(guard);
+        ids.into_iter().for_each(|id| shared.bells.ring(id));
+    }
+
+    /// Notes that versions up to this one are given out.
+    pub fn trades_given(&self, version: u64) {
+        if let Some(told) = self.told_trades() {
+            told.given.fetch_max(version, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins again with the versions of another epoch: no trade is here.
+    pub fn begin_trades(&self, epoch: Epoch) {
+        let shared = &*self.shared;
+        let Some(all) = &shared.told else { return };
+        let told = &all.trades;
+        let mut ids = Vec::new();
+        {
+            let _guard = shared.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            for mut row in shared.rows.iter_mut() {
+                if let Some(history) = &mut row.history {
+                    history.await_again();
+                    told.versions[row.key().index()].store(AWAITED, Ordering::SeqCst);
+                    ids.push(*row.key());
+                }
+            }
+            told.committed.store(0, Ordering::SeqCst);
+            told.given.store(0, Ordering::Relaxed);
+            told.epoch.store(epoch.0, Ordering::SeqCst);
+            all.renewed();
+        }
+        ids.into_iter().for_each(|id| shared.bells.ring(id));
+    }
+
+    /// Lets go of the trades that nobody came back for. Returns whose.
+    pub fn forget_trades(&self, now: Moment) -> Vec<SymbolId> {
+        let Shared { rows, .. } = &*self.shared;
+        rows.iter_mut().filter_map(|mut row| row.forget(now).then_some(*row.key())).collect()
+    }
+}
