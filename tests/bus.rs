@@ -59,10 +59,7 @@ async fn p33_a_client_that_loses_its_edge_goes_on_at_another_with_what_has_chang
         said.sort();
         assert_eq!(said, ["BTC=67020", "ETH=3502"]);
     }
-    let refused = edges[1].get("/prices?symbols=BTC&mode=ticks").await;
-    assert_eq!(refused.head.status(), 400);
-    assert!(refused.body.contains("an edge gets each symbol's newest state"), "{}", refused.body);
-    // Trades don't come over the bus, so no bars are made of them.
+    // Edges make no bars.
     for path in ["/candles?symbol=BTC", "/prices?symbols=BTC&candles=1m"] {
         let refused = edges[1].get(path).await;
         assert_eq!(refused.head.status(), 400, "{path}");
@@ -198,14 +195,17 @@ async fn what_is_no_message_of_ours_is_counted_and_skipped() {
     let names = bus::Names::new(&load(&nats.section("edge", "")).bus.unwrap());
     let jetstream = async_nats::jetstream::new(client);
     let stored = jetstream.get_stream("TICKCAST").await.unwrap();
-    let newest = stored.get_last_raw_message_by_subject(&names.last(&bus::token("BTC"))).await.unwrap();
+    let newest = stored
+        .get_last_raw_message_by_subject(&names.stored(bus::What::Tickers, &bus::token("BTC")))
+        .await
+        .unwrap();
     let ours = String::from_utf8(newest.payload.to_vec()).unwrap();
     let mut told = bus::Told::decode(ours.as_bytes()).unwrap();
     told.fence -= 1;
     told.ticker.price = Price::parse("1").unwrap();
     let fenced = String::from_utf8(told.encode()).unwrap();
     for bad in ["nothing", r#"{"v":2,"x":1}"#, &fenced] {
-        let subject = names.last(&bus::token("BTC"));
+        let subject = names.stored(bus::What::Tickers, &bus::token("BTC"));
         jetstream.publish(subject, bad.to_owned().into()).await.unwrap().await.unwrap();
     }
     let is_counted = |answer: &support::Answer| {

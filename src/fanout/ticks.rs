@@ -203,9 +203,10 @@ impl Ticks {
             self.gap(&mut out, None, Cause::UnknownCursor, None, self.through);
         }
         if is_here {
-            self.followed.iter_mut().for_each(|followed| {
-                followed.begin.get_or_insert(through);
-            });
+            let (newest, latest) = (through, &self.latest);
+            for Followed { id, begin } in &mut self.followed {
+                begin.get_or_insert_with(|| latest.trades_start(*id).0.max(newest));
+            }
         } else {
             through = self.through;
         }

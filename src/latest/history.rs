@@ -268,7 +268,7 @@ impl History {
         let end = self.entries.partition_point(|entry| entry.version() <= through);
         let entries: Vec<_> = self.entries.range(start..end.max(start)).take(most).cloned().collect();
         let more = end.saturating_sub(start) > entries.len();
-        let lost_through = (self.is_here() && self.since > after).then_some(self.since);
+        let lost_through = (after < self.since && self.since <= through).then_some(self.since);
         Past { entries, more, lost_through }
     }
 }

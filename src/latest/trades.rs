@@ -1,8 +1,8 @@
 //! Trades for whoever wants each of them: streams of mode `ticks`, and the node that publishes them to others. A store that is
 //! told has them from there: of the symbols that somebody follows, with versions of their own.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
@@ -32,6 +32,8 @@ pub(super) struct Told {
     given: AtomicU64,
     /// The newest of each symbol that is here.
     versions: Growing<AtomicU64>,
+    /// Symbols of which something is here that is above `committed`.
+    ahead: Mutex<Vec<SymbolId>>,
     /// Somebody wants a symbol's trades.
     wanted: Notify,
     /// Whether anybody tells any.
@@ -50,6 +52,18 @@ pub struct TradesTold {
 }
 
 impl Told {
+    /// Adds those that nobody could see before, and remembers those of which that is still so.
+    fn look_ahead(&self, ids: &mut Vec<SymbolId>) {
+        let committed = self.committed.load(Ordering::Relaxed);
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.append(&mut ahead);
+        let is_ahead = |id: &SymbolId| {
+            let version = self.versions[id.index()].load(Ordering::Relaxed);
+            version > committed && version != AWAITED
+        };
+        ahead.extend(ids.iter().copied().filter(is_ahead));
+    }
+
     pub(super) fn new(is_served: bool) -> Self {
         Self {
             is_served,
@@ -57,6 +71,7 @@ impl Told {
             committed: AtomicU64::new(0),
             given: AtomicU64::new(0),
             versions: Growing::with(0),
+            ahead: Mutex::default(),
             wanted: Notify::new(),
         }
     }
@@ -201,6 +216,7 @@ impl Latest {
         for (id, newest) in arrived {
             known.versions[id.index()].store(newest, Ordering::SeqCst);
         }
+        known.look_ahead(&mut ids);
         drop(guard);
         ids.into_iter().for_each(|id| shared.bells.ring(id));
     }

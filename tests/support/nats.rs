@@ -24,7 +24,7 @@ use tickcast::http::sse::Epoch;
 use tickcast::ingest::{Board, Pipeline};
 use tickcast::latest::Latest;
 use tickcast::metrics::Metrics;
-use tickcast_feeds::{Event, Events, Moves, Price, Trade, Venue};
+use tickcast_feeds::{Event, Events, Moves, Price, Trade, UnixNanos, Venue};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -106,6 +106,7 @@ pub struct Ingest {
     pub metrics: Arc<Metrics>,
     closing: CancellationToken,
     pipeline: Pipeline,
+    task: tokio::task::AbortHandle,
 }
 
 impl Ingest {
@@ -132,11 +133,16 @@ impl Ingest {
             closing: closing.clone(),
         };
         let bus = config.bus.unwrap();
-        tokio::spawn(async move { publisher.run(bus).await });
-        Self { latest, metrics, closing, pipeline }
+        let task = tokio::spawn(async move { publisher.run(bus).await.unwrap() });
+        Self { latest, metrics, closing, pipeline, task: task.abort_handle() }
     }
 
     pub fn trade(&mut self, wire: &str, price: &str) {
+        self.trade_at(wire, price, clock::wall());
+    }
+
+    /// A trade of this time by the venue's clock.
+    pub fn trade_at(&mut self, wire: &str, price: &str, at: UnixNanos) {
         let mut events = Events::default();
         events.push(Event::Trade(Trade {
             wire: wire.into(),
@@ -144,7 +150,7 @@ impl Ingest {
             size: None,
             aggressor: None,
             id: None,
-            ts_event: Some(clock::wall()),
+            ts_event: Some(at),
             backfill: false,
             moves: Moves::ALL,
         }));
@@ -158,6 +164,16 @@ impl Ingest {
             }
         })
         .await;
+    }
+
+    /// The connection to the venue ends, and is there again.
+    pub fn interrupt(&self, wire: &str) {
+        self.latest.down(Venue::Sim, &[wire], clock::now());
+    }
+
+    /// The node dies: it says nothing any more.
+    pub fn die(self) {
+        self.task.abort();
     }
 }
 

@@ -147,7 +147,7 @@ impl Trades {
         }
         // Not by the newest one: in a cluster it may have come another way, and faster.
         let head = std::mem::replace(&mut self.head, beat.trades);
-        self.latest.trades_given(version(beat.trades, BATCH_MAX - 1));
+        self.latest.trades_given(end_of(beat.trades));
         if head > 0 && head <= self.head && self.stream.is_some() {
             self.carried.push(Published {
                 token: String::new(),
@@ -182,7 +182,7 @@ impl Trades {
                     return self.doubt();
                 }
             }
-            through = version(message.sequence, BATCH_MAX - 1);
+            through = end_of(message.sequence);
         }
         self.latest.tell_trades(told, through);
         if !self.missing.is_empty() {
@@ -407,7 +407,7 @@ impl Trades {
                 // Nobody wants it any more.
                 None => continue,
             };
-            let mut since = is_new.then(|| version(start, BATCH_MAX - 1));
+            let mut since = is_new.then(|| end_of(start));
             let mut entries = Vec::new();
             for message in stored.iter().chain(&early) {
                 if message.sequence <= last {
@@ -416,7 +416,7 @@ impl Trades {
                 match self.decode(id, message) {
                     Decoded::Trades(before, more) => {
                         if before > last {
-                            since = Some(version(before, BATCH_MAX - 1));
+                            since = Some(end_of(before));
                             entries.clear();
                         }
                         entries.extend(more);
@@ -497,6 +497,11 @@ enum Listen {
 /// The version of an entry: its message's sequence, and its place in it.
 fn version(sequence: u64, index: usize) -> u64 {
     sequence * BATCH_MAX as u64 + index as u64
+}
+
+/// The newest version that a message with this sequence may have; 0 where there is none.
+fn end_of(sequence: u64) -> u64 {
+    if sequence == 0 { 0 } else { version(sequence, BATCH_MAX - 1) }
 }
 
 async fn fetch(
