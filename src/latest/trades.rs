@@ -257,3 +257,144 @@ impl Latest {
         rows.iter_mut().filter_map(|mut row| row.forget(now).then_some(*row.key())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tickcast_feeds::{Price, Venue};
+
+    use super::super::{Missed, Print};
+    use super::*;
+    use crate::fanout::tests::Desk;
+    use crate::fanout::{Bells, Fanout, From, Mode, Subscription, Wanted};
+    use crate::fields::FieldSet;
+    use crate::metrics::Metrics;
+    use crate::ticker::{Session, Ticker};
+    use crate::{clock, config};
+
+    const A: SymbolId = SymbolId(0);
+    const B: SymbolId = SymbolId(1);
+
+    /// A told store of two symbols, whose trades have versions of this epoch, and its fan-out.
+    fn told() -> (Latest, Fanout) {
+        let bells = Arc::new(Bells::default());
+        let latest = Latest::told(Arc::clone(&bells), true);
+        let fanout = Fanout::new(latest.clone(), bells, Arc::new(Metrics::default()), Epoch(1));
+        let config = config::load("[feeds.sim]\ngenerate = 2", "test", std::iter::empty()).expect("a config");
+        let catalogue = latest.catalogue().revised(config.instruments);
+        latest.revise(catalogue, &[], clock::now());
+        latest.begin_trades(Epoch(0x7f3a));
+        let hub = fanout.clone();
+        tokio::spawn(async move { hub.run().await });
+        (latest, fanout)
+    }
+
+    fn stream(fanout: &Fanout, symbols: &[SymbolId], from: From) -> Subscription {
+        let fields = FieldSet::parse("price").expect("a field");
+        let mode = Mode::Ticks { from, history: 4 };
+        fanout.subscribe(Wanted { symbols: symbols.to_vec(), fields, mode, ..Desk::new(2).wanted() })
+    }
+
+    fn trades(id: SymbolId, since: Option<u64>, versions: &[u64]) -> TradesTold {
+        let entry = |&version: &u64| {
+            let price = Price::parse(&version.to_string()).expect("a number");
+            let ticker = Ticker { price, venue: Some(Venue::Sim), ..Ticker::unknown(Session::Open) };
+            Entry::Print(Arc::new(Print::new(version, ticker, None)))
+        };
+        TradesTold { id, since, entries: versions.iter().map(entry).collect() }
+    }
+
+    /// The next that is said, as versions, and gaps as their cause and end.
+    async fn said(stream: &mut Subscription) -> String {
+        let flush = tokio::time::timeout(Duration::from_secs(60), stream.next()).await.expect("something");
+        let text = String::from_utf8(flush.bytes.to_vec()).expect("text");
+        let block = |block: &str| match block.strip_prefix("event: gap\ndata: ") {
+            Some(gap) => {
+                let gap: serde_json::Value = serde_json::from_str(gap).expect("JSON");
+                format!("{} {}", gap["cause"], gap["through"]).replace('"', "")
+            }
+            None => block.split_once("\nid: ").expect("an id").1.to_owned(),
+        };
+        text.trim_end().split("\n\n").map(block).collect::<Vec<_>>().join(", ")
+    }
+
+    async fn is_silent(stream: &mut Subscription) -> bool {
+        tokio::time::timeout(Duration::from_secs(60), stream.next()).await.is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_waits_for_trades_that_are_not_here_and_gets_all_in_their_order() {
+        let (latest, fanout) = told();
+        let mut both = stream(&fanout, &[A, B], From::Version(10));
+        let mut now = stream(&fanout, &[A, B], From::Now);
+        assert_eq!(latest.wanted_trades().len(), 2);
+        // One of them is here, and the other may have something before this.
+        latest.tell_trades(vec![trades(A, Some(0), &[5, 12, 20])], 20);
+        assert!(is_silent(&mut both).await && is_silent(&mut now).await);
+        latest.tell_trades(vec![trades(B, Some(0), &[3, 11, 30])], 0);
+        assert_eq!(said(&mut both).await, "7f3a.11, 7f3a.12, 7f3a.20");
+        // Something of others may still come before this one.
+        assert!(is_silent(&mut both).await && is_silent(&mut now).await);
+        latest.tell_trades(vec![trades(A, None, &[20, 25])], 25);
+        latest.tell_trades(Vec::new(), 31);
+        assert_eq!(said(&mut both).await, "7f3a.25, 7f3a.30");
+        assert_eq!(said(&mut now).await, "7f3a.25, 7f3a.30");
+        // A cursor that another node gave out is ahead of this one.
+        let mut ahead = stream(&fanout, &[A], fanout.resume_ticks("7f3a.40"));
+        latest.tell_trades(vec![trades(A, None, &[39, 41])], 41);
+        assert_eq!(said(&mut ahead).await, "7f3a.41");
+        assert_eq!(fanout.resume_ticks("1.40"), From::Unknown, "a version of tickers is none of trades");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn m32_what_was_lost_on_the_way_or_is_not_kept_is_told() {
+        let (latest, fanout) = told();
+        let mut one = stream(&fanout, &[A], From::Version(10));
+        latest.tell_trades(vec![trades(A, Some(15), &[20])], 20);
+        assert_eq!(said(&mut one).await, "overflow 7f3a.15, 7f3a.20");
+        // Nothing is known between.
+        latest.tell_trades(vec![trades(A, Some(27), &[30])], 30);
+        assert_eq!(said(&mut one).await, "overflow 7f3a.27, 7f3a.30");
+        // Twice told is told once; what was told before has been told.
+        latest.tell_trades(vec![trades(A, Some(19), &[20, 30, 31])], 31);
+        assert_eq!(said(&mut one).await, "7f3a.31");
+        // Only so many are kept.
+        latest.tell_trades(vec![trades(A, None, &[32, 33, 34, 35, 36])], 36);
+        assert_eq!(said(&mut one).await, "overflow 7f3a.32, 7f3a.33, 7f3a.34, 7f3a.35, 7f3a.36");
+        let missed = Entry::Missed { version: 40, missed: Missed { venue: None, trades: None } };
+        latest.tell_trades(vec![TradesTold { id: A, since: None, entries: vec![missed] }], 40);
+        assert_eq!(said(&mut one).await, "overflow 7f3a.40");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_epoch_is_told_and_begins_with_its_first_trade() {
+        let (latest, fanout) = told();
+        let mut one = stream(&fanout, &[A], From::Version(10));
+        latest.tell_trades(vec![trades(A, Some(0), &[20])], 20);
+        assert_eq!(said(&mut one).await, "7f3a.20");
+        latest.begin_trades(Epoch(0xb));
+        assert_eq!(said(&mut one).await, "unknown_cursor b.0");
+        assert!(is_silent(&mut one).await);
+        latest.tell_trades(vec![trades(A, Some(0), &[7])], 7);
+        assert_eq!(said(&mut one).await, "b.7");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p57_trades_are_let_go_of_five_minutes_after_their_last_follower() {
+        let (latest, fanout) = told();
+        let one = stream(&fanout, &[A], From::Now);
+        latest.tell_trades(vec![trades(A, Some(0), &[20])], 20);
+        drop(one);
+        tokio::time::advance(Duration::from_secs(299)).await;
+        assert_eq!(latest.forget_trades(clock::now()), []);
+        let back = stream(&fanout, &[A], From::Version(10));
+        tokio::time::advance(Duration::from_secs(400)).await;
+        assert_eq!(latest.forget_trades(clock::now()), []);
+        drop(back);
+        tokio::time::advance(Duration::from_secs(301)).await;
+        assert_eq!(latest.forget_trades(clock::now()), [A]);
+        assert_eq!((latest.wanted_trades(), latest.trades(A, 0, 99, 9).entries.len()), (Vec::new(), 0));
+    }
+}

@@ -205,3 +205,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
