@@ -3,7 +3,6 @@
 
 mod catalogue;
 mod gather;
-mod history;
 mod judge;
 mod round;
 mod trades;

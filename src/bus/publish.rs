@@ -86,7 +86,7 @@ impl Publisher {
                     }
                     return Ok(());
                 }
-                ended = around.term(&node) => ended,
+                ended = Box::pin(around.term(&node)) => ended,
             };
             let Err(error) = ended else { continue };
             let line = error.line();

@@ -52,10 +52,14 @@ fn write_bus(bus: &Bus, out: &mut impl Write) -> io::Result<()> {
         }
         Role::Ingest => writeln!(
             out,
-            "ingest: one of these nodes at a time publishes, to stream {stream} at {servers} ({}, {:?}), each symbol at most every {}",
+            "ingest: one of these nodes at a time publishes, to stream {stream} at {servers} ({}, {:?}), each symbol at most every {}, {}",
             counted(bus.replicas, "replica"),
             bus.storage,
-            format_duration(bus.interval)
+            format_duration(bus.interval),
+            match bus.history {
+                0 => "and no trades".to_owned(),
+                history => format!("and {history} messages of its trades kept"),
+            }
         ),
     }
 }

@@ -259,6 +259,7 @@ impl Latest {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test ends with its tasks")]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;

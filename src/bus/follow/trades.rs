@@ -3,40 +3,38 @@
 //! What comes by itself may miss something: each message says which one of its symbol came before it. Where that is not the one
 //! that we have, or the connection was another one, nothing more is told until what is missing was fetched.
 
+mod fetch;
+mod message;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_nats::Subscriber;
-use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self as streams, FuturesUnordered, StreamExt, TryStreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use super::super::Beat;
 use super::super::names::{self, What};
 use super::super::nats::{BusError, Nats};
-use super::super::wire::{BATCH_MAX, FORMAT, Trades as Message, TradesEntry};
-use super::history;
+use super::super::wire::FORMAT;
 use super::round::{self, Lines, Published};
 use super::{FOLLOWED_MAX, Follower, RETRY};
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::http::sse::Epoch;
 use crate::ingest::Board;
-use crate::latest::{HistoryEntry, Latest, Missed, Print, TradesTold};
-use crate::metrics::{ByReason, Metrics};
+use crate::latest::{Latest, TradesTold};
+use crate::metrics::Metrics;
+use fetch::{Fetched, Listen};
+use message::{Decoded, end_of};
 
 /// How often all that is judged.
 const SWEEP: Duration = Duration::from_millis(100);
 /// Between two looks for trades that nobody wants any more.
 const FORGET: Duration = Duration::from_secs(1);
-/// Where all symbols are followed, what was before this is left where it is: it is too much.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Symbols that are fetched at a time.
-const FETCHING_MAX: usize = 16;
 /// Between two doubts that a message raises: others may publish nonsense for ever.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,14 +53,6 @@ enum Done {
     Stream(u64, Result<Box<(stream::Stream, Epoch)>, BusError>),
     /// Trades, of symbols that come anew or of those that are here.
     Trades(Result<Fetched, BusError>),
-}
-
-struct Fetched {
-    subscriptions: Vec<(Option<SymbolId>, Subscriber)>,
-    /// Of each symbol what is stored, and after which sequence that is everything where there is nothing.
-    found: Vec<(SymbolId, Vec<Published>, u64)>,
-    all: bool,
-    connects: u64,
 }
 
 pub(super) struct Trades {
@@ -206,53 +196,14 @@ impl Trades {
         let known = *last;
         let entries = match self.decode(id, message) {
             Decoded::Trades(before, _) if before > known => return Read::Hole(id),
-            Decoded::Trades(_, entries) => entries,
+            Decoded::Trades(_, entries) | Decoded::Nothing(entries) => entries,
             Decoded::OtherEpoch if self.doubted.is_none_or(|at| at.elapsed() > DOUBT_PAUSE) => {
                 return Read::Doubt;
             }
             Decoded::OtherEpoch => Vec::new(),
-            Decoded::Nothing(entries) => entries,
         };
         self.followed.insert(id, Followed::Here(message.sequence));
         Read::Told(TradesTold { id, since: None, entries })
-    }
-
-    /// What a message says.
-    fn decode(&mut self, id: SymbolId, published: &Published) -> Decoded {
-        let refuse = |reason| self.metrics.bus_refused.get_or_create(&ByReason { reason }).inc();
-        let message = match Message::decode(&published.payload) {
-            Ok(message) => message,
-            Err(error) => {
-                refuse(error.name());
-                let catalogue = self.latest.catalogue();
-                if self.told.insert(error.name()) {
-                    let symbol = &catalogue.entry(id).symbol;
-                    warn!(symbol, "{error}; its trades are skipped, told as a gap, and counted from now on");
-                }
-                let missed = Missed { venue: None, trades: None };
-                let version = version(published.sequence, 0);
-                return Decoded::Nothing(vec![HistoryEntry::Missed { version, missed }]);
-            }
-        };
-        if Some(message.epoch) != self.epoch {
-            refuse("other_epoch");
-            return Decoded::OtherEpoch;
-        }
-        if message.currency != self.latest.catalogue().entry(id).currency {
-            refuse("other_currency");
-            return Decoded::Nothing(Vec::new());
-        }
-        self.metrics.bus_trades_received.inc_by(message.entries.len() as u64);
-        let entry = |(index, entry)| {
-            let version = version(published.sequence, index);
-            match entry {
-                TradesEntry::Trade(ticker, trade) => {
-                    HistoryEntry::Print(Arc::new(Print::new(version, *ticker, trade)))
-                }
-                TradesEntry::Missed(missed) => HistoryEntry::Missed { version, missed },
-            }
-        };
-        Decoded::Trades(message.before, message.entries.into_iter().enumerate().map(entry).collect())
     }
 
     /// Nothing is told until the stream was looked at again, and what was missed is here.
@@ -368,7 +319,7 @@ impl Trades {
             .map(|(id, last)| (id, names::token(&catalogue.entry(id).symbol), last))
             .collect();
         self.work.push(Box::pin(async move {
-            Done::Trades(fetch(nats, stream, symbols, listen, connects).await)
+            Done::Trades(fetch::fetch(nats, stream, symbols, listen, connects).await)
         }));
     }
 
@@ -473,101 +424,4 @@ enum Read {
     Hole(SymbolId),
     /// The stream may be another one.
     Doubt,
-}
-
-enum Decoded {
-    /// Behind the message with this sequence.
-    Trades(u64, Vec<HistoryEntry>),
-    OtherEpoch,
-    /// It cannot be believed or understood; this is to be said of it.
-    Nothing(Vec<HistoryEntry>),
-}
-
-/// How symbols that are new come from now on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listen {
-    /// By the subscription to all.
-    Already,
-    /// Each by one of its own.
-    Each,
-    /// By one to all.
-    All,
-}
-
-/// The version of an entry: its message's sequence, and its place in it.
-fn version(sequence: u64, index: usize) -> u64 {
-    sequence * BATCH_MAX as u64 + index as u64
-}
-
-/// The newest version that a message with this sequence may have; 0 where there is none.
-fn end_of(sequence: u64) -> u64 {
-    if sequence == 0 { 0 } else { version(sequence, BATCH_MAX - 1) }
-}
-
-async fn fetch(
-    nats: Nats,
-    stream: stream::Stream,
-    symbols: Vec<(SymbolId, String, u64)>,
-    listen: Option<Listen>,
-    connects: u64,
-) -> Result<Fetched, BusError> {
-    let mut subscriptions = Vec::new();
-    let refused = |error| BusError::Refused { what: "let us listen", source: Box::new(error) };
-    match listen {
-        None | Some(Listen::Already) => {}
-        Some(Listen::Each) => {
-            for (id, token, _) in &symbols {
-                let subscriber = nats.client.subscribe(nats.names.live(What::Trades, token)).await;
-                subscriptions.push((Some(*id), subscriber.map_err(refused)?));
-            }
-        }
-        Some(Listen::All) => {
-            let subscriber = nats.client.subscribe(nats.names.live(What::Trades, "*")).await;
-            subscriptions.push((None, subscriber.map_err(refused)?));
-        }
-    }
-    let found = if symbols.len() > FOLLOWED_MAX {
-        fetch_window(&nats, &stream, symbols, listen.is_some()).await?
-    } else {
-        let one = |(id, token, last): (SymbolId, String, u64)| {
-            let subject = nats.names.stored(What::Trades, &token);
-            let from = match last {
-                0 => DeliverPolicy::All,
-                last => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
-            };
-            let stream = &stream;
-            async move { Ok((id, history::fetch(stream, subject, from).await?, last)) }
-        };
-        streams::iter(symbols.into_iter().map(one)).buffer_unordered(FETCHING_MAX).try_collect().await?
-    };
-    Ok(Fetched { subscriptions, found, all: listen == Some(Listen::All), connects })
-}
-
-/// The same of many symbols at once: of the last minute where they are new.
-async fn fetch_window(
-    nats: &Nats,
-    stream: &stream::Stream,
-    symbols: Vec<(SymbolId, String, u64)>,
-    is_new: bool,
-) -> Result<Vec<(SymbolId, Vec<Published>, u64)>, BusError> {
-    let refused = |error| BusError::Refused { what: "show the stream", source: Box::new(error) };
-    let newest = stream.get_info().await.map_err(refused)?.state.last_sequence;
-    let from = if is_new {
-        DeliverPolicy::ByStartTime { start_time: (SystemTime::now() - WINDOW).into() }
-    } else {
-        let oldest = symbols.iter().map(|(_, _, last)| *last).min().unwrap_or(0);
-        DeliverPolicy::ByStartSequence { start_sequence: oldest + 1 }
-    };
-    let stored = history::fetch(stream, nats.names.stored(What::Trades, "*"), from).await?;
-    // Everything after this is here.
-    let start = stored.first().map_or(newest, |first| first.sequence - 1);
-    let mut by_token: HashMap<String, Vec<Published>> = HashMap::new();
-    for message in stored {
-        by_token.entry(message.token.clone()).or_default().push(message);
-    }
-    let of = |(id, token, last)| {
-        let stored = by_token.remove(&token).unwrap_or_default();
-        (id, stored, if is_new { start } else { last })
-    };
-    Ok(symbols.into_iter().map(of).collect())
 }

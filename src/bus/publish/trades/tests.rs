@@ -26,11 +26,11 @@ struct Node {
 
 /// How a venue tells its trades apart.
 #[derive(Clone, Copy, Debug)]
-enum Told {
-    ByTime,
-    ByNumber,
+enum By {
+    Time,
+    Number,
     /// Several have the same time.
-    BySome,
+    Shared,
 }
 
 impl Node {
@@ -50,11 +50,11 @@ impl Node {
     }
 
     /// The venue's trade with this number, which is its price too.
-    fn hear(&self, venue: usize, number: u64, told: Told) {
-        let id = matches!(told, Told::ByNumber).then(|| TradeId(number.to_string().into()));
+    fn hear(&self, venue: usize, number: u64, told: By) {
+        let id = matches!(told, By::Number).then(|| TradeId(number.to_string().into()));
         let at = match told {
-            Told::ByTime => number,
-            Told::BySome | Told::ByNumber => number / 3,
+            By::Time => number,
+            By::Shared | By::Number => number / 3,
         };
         let ts_event = i64::try_from(at).map(|at| UnixNanos(at + 1_000)).ok();
         let trade = Trade { id, ts_event, ..trade(&number.to_string()) };
@@ -98,8 +98,8 @@ fn read(stored: &[Vec<u8>]) -> [Vec<u64>; 2] {
     out
 }
 
-fn told() -> impl Strategy<Value = Told> {
-    prop_oneof![Just(Told::ByTime), Just(Told::ByNumber), Just(Told::BySome)]
+fn told() -> impl Strategy<Value = By> {
+    prop_oneof![Just(By::Time), Just(By::Number), Just(By::Shared)]
 }
 
 proptest! {
@@ -163,18 +163,18 @@ proptest! {
 fn who_heard_nothing_up_to_where_the_other_got_says_that_some_may_be_missing() {
     let (mut first, mut second) = (Node::new(1), Node::new(2));
     first.settle(false, None);
-    (1..=5).for_each(|number| first.hear(0, number, Told::ByTime));
+    (1..=5).for_each(|number| first.hear(0, number, By::Time));
     let message = first.publish().expect("five");
     first.settle(true, None);
-    second.hear(0, 8, Told::ByTime);
+    second.hear(0, 8, By::Time);
     second.settle(false, Some(&message));
     let next = second.publish().expect("one");
     second.settle(true, None);
-    assert_eq!(read(&[next.clone()])[0], [0, 8]);
+    assert_eq!(read(std::slice::from_ref(&next))[0], [0, 8]);
     // And who heard some of it and then not.
-    first.hear(0, 6, Told::ByTime);
+    first.hear(0, 6, By::Time);
     first.latest.down(VENUES[0], &["BTC/USD"], crate::clock::now());
-    first.hear(0, 9, Told::ByTime);
+    first.hear(0, 9, By::Time);
     first.settle(false, Some(&next));
     assert_eq!(read(&[first.publish().expect("one more")])[0], [0, 9]);
 }
@@ -183,7 +183,7 @@ fn who_heard_nothing_up_to_where_the_other_got_says_that_some_may_be_missing() {
 fn what_nobody_took_in_time_is_a_hole_and_what_was_published_is_let_go_of() {
     let mut node = Node::new(1);
     node.settle(false, None);
-    (1..=600).for_each(|number| node.hear(0, number, Told::ByTime));
+    (1..=600).for_each(|number| node.hear(0, number, By::Time));
     let message = Message::decode(&node.publish().expect("the newest")).expect("our own bytes");
     assert_eq!(message.entries[0], TradesEntry::Missed(Missed { venue: None, trades: None }));
     assert_eq!(message.entries.len(), 1 + TAKEN_MAX);
@@ -201,7 +201,7 @@ fn what_nobody_took_in_time_is_a_hole_and_what_was_published_is_let_go_of() {
     let (start, gone) = node.latest.trades_start(BTC);
     assert_eq!((start, gone.len(), gone[0].at), (600, 1, Some(UnixNanos(1_600))));
     // What was not published stays longer.
-    node.hear(0, 601, Told::ByTime);
+    node.hear(0, 601, By::Time);
     node.latest.sweep(later(50));
     assert_eq!(node.latest.trades_start(BTC).0, 600);
     node.latest.sweep(later(61));
