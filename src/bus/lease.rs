@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::nats::{Nats, Refusal};
+
 /// The bucket's only key.
 const KEY: &str = "publisher";
 /// Who has seen no renewal for so long may take the lease over.
@@ -48,13 +50,13 @@ struct Seen {
 }
 
 /// Tries to hold the lease, for ever; `held` is told each renewal and each loss. Comes back where the bucket is gone.
-pub(super) async fn run(bucket: &kv::Store, node: &str, held: &watch::Sender<Option<Held>>) {
+pub(super) async fn run(nats: &Nats, bucket: &kv::Store, node: &str, held: &watch::Sender<Option<Held>>) {
     let me = Bytes::copy_from_slice(node.as_bytes());
     let mut seen = None;
     let mut failures = 0;
     while failures < 10 {
         let asked = Instant::now();
-        let looked = timeout(ANSWER_MAX, attempt(bucket, &me, &mut seen)).await.unwrap_or(Err(()));
+        let looked = timeout(ANSWER_MAX, attempt(nats, bucket, &me, &mut seen)).await.unwrap_or(Err(()));
         failures = if looked.is_ok() { 0 } else { failures + 1 };
         let Ok(Some(revision)) = looked else {
             let pause = BEAT.mul_f64(rand::rng().random_range(0.8..1.2));
@@ -62,7 +64,7 @@ pub(super) async fn run(bucket: &kv::Store, node: &str, held: &watch::Sender<Opt
             continue;
         };
         info!(fence = revision, "this node publishes from now on");
-        keep(bucket, &me, revision, asked, held).await;
+        keep(nats, bucket, &me, revision, asked, held).await;
         held.send_replace(None);
         warn!(fence = revision, "this node publishes no more: it could not renew its lease");
         seen = None;
@@ -70,7 +72,12 @@ pub(super) async fn run(bucket: &kv::Store, node: &str, held: &watch::Sender<Opt
 }
 
 /// One look at the lease, and an attempt to take it where it is free. Returns the revision at which it was taken.
-async fn attempt(bucket: &kv::Store, me: &Bytes, seen: &mut Option<Seen>) -> Result<Option<u64>, ()> {
+async fn attempt(
+    nats: &Nats,
+    bucket: &kv::Store,
+    me: &Bytes,
+    seen: &mut Option<Seen>,
+) -> Result<Option<u64>, ()> {
     let entry = bucket.entry(KEY).await.map_err(drop)?;
     let Some(entry) = entry else {
         // Whoever is first has it.
@@ -82,16 +89,32 @@ async fn attempt(bucket: &kv::Store, me: &Bytes, seen: &mut Option<Seen>) -> Res
     let unchanged = seen.filter(|seen| seen.revision == entry.revision);
     let is_over = unchanged.is_some_and(|seen| now.duration_since(seen.since) > TERM);
     if is_free || is_over {
-        return Ok(bucket.update(KEY, me.clone(), entry.revision).await.ok());
+        let taken = bucket.update(KEY, me.clone(), entry.revision).await;
+        told(nats, taken.as_ref().err());
+        return Ok(taken.ok());
     }
     if unchanged.is_none() {
+        // Somebody else's renewal was taken: there is room.
+        nats.refuses(None);
         *seen = Some(Seen { revision: entry.revision, since: now });
     }
     Ok(None)
 }
 
+/// Notes what NATS said of the lease, where that is more than that somebody else has it.
+fn told(nats: &Nats, error: Option<&kv::UpdateError>) {
+    match error {
+        None => nats.refuses(None),
+        Some(error) if error.kind() == kv::UpdateErrorKind::Other => {
+            nats.refuses(Some(&Refusal::of(error)));
+        }
+        Some(_) => {}
+    }
+}
+
 /// Renews the lease until that fails for too long, or somebody else has it.
 async fn keep(
+    nats: &Nats,
     bucket: &kv::Store,
     me: &Bytes,
     fence: u64,
@@ -105,7 +128,11 @@ async fn keep(
         sleep(BEAT).await;
         // Before the question: the server counts from when it came there, which is later.
         let asked = Instant::now();
-        match timeout(ANSWER_MAX, bucket.update(KEY, me.clone(), revision)).await {
+        let renewed = timeout(ANSWER_MAX, bucket.update(KEY, me.clone(), revision)).await;
+        if let Ok(renewed) = &renewed {
+            told(nats, renewed.as_ref().err());
+        }
+        match renewed {
             Ok(Ok(renewed)) => {
                 revision = renewed;
                 lease.until = asked + HELD;
