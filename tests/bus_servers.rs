@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use support::{App, INSTRUMENTS, Scratch, soon};
 use tickcast::app::Drive;
 use tickcast::config;
+use tickcast::ingest::FeedState;
 use tickcast::metrics::ByReason;
 
 use nats::{Ingest, Nats, QUERY, is_ready, load, until, version};
@@ -331,4 +332,35 @@ async fn a_server_that_hangs_for_seconds_makes_prices_stale_and_loses_none() {
     println!("as before {:?} after it hung", since.elapsed());
     ingest.trade("BTC-USD", "103");
     assert!(version(&until(&mut stream, "BTC=103 live").await) > version(&before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_feeds_are_all_dead_leaves_the_lease_to_one_that_hears_something() {
+    let Some(nats) = Nats::start("deaf").await else { return };
+    let mut first = Ingest::start(&nats, "");
+    first.trade("BTC-USD", "100");
+    first.publishes().await;
+    let edge = nats.edge("");
+    is_ready(&edge).await;
+    let mut stream = edge.connect().await.stream(QUERY, "").await;
+    let mut newest = until(&mut stream, "BTC=100 live").await;
+    let mut second = Ingest::start(&nats, "");
+    second.trade("BTC-USD", "101");
+
+    // It waits, and hears what the first one hears no more.
+    first.feed.enter(FeedState::Waiting);
+    second.trade("BTC-USD", "102");
+    let id = until(&mut stream, "BTC=102 live").await;
+    assert!(version(&id) > version(&newest), "{id} after {newest}");
+    newest = id;
+    assert_eq!((first.metrics.bus_publishes.get(), second.metrics.bus_publishes.get()), (0, 1));
+    // And the other way round: who hears something again is as good as any.
+    first.trade("BTC-USD", "103");
+    second.feed.enter(FeedState::Silent);
+    let id = until(&mut stream, "BTC=103 live").await;
+    assert!(version(&id) > version(&newest), "{id} after {newest}");
+    assert_eq!((first.metrics.bus_publishes.get(), second.metrics.bus_publishes.get()), (1, 0));
+    // Nobody hears anything, and the one that publishes is gone: somebody has to say that prices are stale.
+    drop(first);
+    second.publishes().await;
 }

@@ -153,7 +153,7 @@ impl Around<'_> {
             Desk::new(self, trades, stream, board).run(holds.clone()).await;
         };
         tokio::select! {
-            () = lease::run(nats, &lease, node, &held) => {}
+            () = lease::run(nats, &lease, &publisher.board, node, &held) => {}
             () = desk.run(holds.clone()) => {}
             () = prints => {}
             () = self.speak(&catalogue, epoch, holds.clone()) => {}
