@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use support::{Node, Scratch, soon};
+use support::{Answer, Client, INSTRUMENTS, Node, Scratch, soon};
 use tickcast::metrics::ByReason;
 use tokio::sync::mpsc;
 
@@ -72,6 +72,22 @@ impl Recipe {
         let bound = bind.replace(":80", &format!(":{}", listen.port())).replace(" 80", &format!(" {listen}"));
         let text = text.replace(bind, &bound).replace("127.0.0.1:8080", &upstream.to_string());
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{file}-{}", listen.port()));
+        fs::create_dir_all(&dir).unwrap();
+        Self { text, listen, tls: None, dir }
+    }
+
+    /// The recipe for two edges, on a free port.
+    fn scaled(file: &str, bind: &str, edges: &[Edge; 2]) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/scaled").join(file);
+        let mut text = fs::read_to_string(path).unwrap();
+        let listen = free_port();
+        let bound = bind.replace(":80", &listen.to_string()).replace(" 80", &format!(" {listen}"));
+        let edges = edges.each_ref().map(|edge| edge.address.to_string());
+        for (needed, with) in [(bind, &bound), ("10.0.0.11:8080", &edges[0]), ("10.0.0.12:8080", &edges[1])] {
+            assert_eq!(text.matches(needed).count(), 1, "{needed} in {file}");
+            text = text.replace(needed, with);
+        }
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scaled-{file}-{}", listen.port()));
         fs::create_dir_all(&dir).unwrap();
         Self { text, listen, tls: None, dir }
     }
@@ -136,7 +152,10 @@ impl Proxy {
         let (certificate, key) = ("/etc/ssl/prices.pem", "/etc/ssl/prices.key");
         let lines = ["listen 443 ", "ssl_certificate ", "ssl_certificate_key "];
         let recipe = Recipe::load("nginx.conf", "listen 80", upstream);
-        let recipe = recipe.with_tls(&lines, "443", certificate, key);
+        Self::start_nginx(program, &recipe.with_tls(&lines, "443", certificate, key), 1).await
+    }
+
+    async fn start_nginx(program: &Path, recipe: &Recipe, workers: u32) -> Self {
         recipe.write("tickcast.conf", &recipe.text);
         let dir = recipe.dir.display();
         // Its workers change to a user of their own, who may not be allowed into this folder.
@@ -145,13 +164,13 @@ impl Proxy {
             .map(|what| format!("{what}_temp_path {dir}/{what};"))
             .concat();
         let main = format!(
-            "daemon off; {user} worker_processes 1; pid {dir}/pid; events {{}}
+            "daemon off; {user} worker_processes {workers}; pid {dir}/pid; events {{}}
              http {{ access_log off; {temp} include {dir}/tickcast.conf; }}"
         );
         let main = recipe.write("nginx.conf", &main);
         let mut command = Command::new(program);
         command.arg("-p").arg(&recipe.dir).arg("-c").arg(main).args(["-e", "stderr"]);
-        Self::start(&recipe, &mut command).await
+        Self::start(recipe, &mut command).await
     }
 
     /// `more` stands behind the server's address.
@@ -458,4 +477,121 @@ async fn p08_caddy_passes_each_event_at_once() {
     let Some(program) = program("caddy") else { return };
     let node = node().await;
     check("caddy", Proxy::caddy(&program, node.address).await, node, None).await;
+}
+
+/// One of several edges, as a process that may be killed. It has prices of its own: whose they are is no matter of a balancer's.
+struct Edge {
+    address: SocketAddr,
+    config: Scratch,
+    running: Option<Running>,
+}
+
+impl Edge {
+    async fn start(name: &str) -> Self {
+        let text = "[http]\ntrusted_proxies = [\"127.0.0.1\"]\ndrain_window = \"300ms\"\n";
+        let config = Scratch::new(name, &format!("{text}{}", INSTRUMENTS.replace("0.001", "20")));
+        let mut edge = Self { address: free_port(), config, running: None };
+        edge.again().await;
+        edge
+    }
+
+    async fn again(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+        command.args(["serve", "--listen", &self.address.to_string(), "--config"]).arg(&self.config.0);
+        self.running = Some(Running::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
+        soon("an edge", async {
+            while !self.answers("/health/ready").await.is_some_and(|answer| answer.head.status() == 200) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    async fn answers(&self, path: &str) -> Option<Answer> {
+        let socket = tokio::net::TcpStream::connect(self.address).await.ok()?;
+        Some(Client::over(socket).request("GET", path, "").await)
+    }
+
+    /// Streams that it has.
+    async fn streams(&self) -> u64 {
+        self.answers("/metrics").await.and_then(|answer| answer.metric("tickcast_streams_open")).unwrap_or(0)
+    }
+}
+
+/// What a balancer has to do with two edges: the same number of streams for each, none that ends in an error because one of them is
+/// gone or goes, and streams again for one that is back.
+async fn balances(name: &str, proxy: Proxy, mut edges: [Edge; 2]) {
+    let open = async || {
+        let mut stream = Curl::get(&proxy, "127.0.0.2", EVENT_SOURCE, "symbols=BTC&fields=price").await;
+        assert_eq!(stream.status(), 200, "{:?}", stream.head);
+        stream.expect("hello").await;
+        stream
+    };
+    let mut streams = Vec::new();
+    for _ in 0..6 {
+        streams.push(open().await);
+    }
+    assert_eq!([edges[0].streams().await, edges[1].streams().await], [3, 3], "{name}");
+
+    // Killed: its clients come back at once, and nothing but the other one answers them.
+    edges[0].running = None;
+    let start = Instant::now();
+    for _ in 0..3 {
+        streams.push(open().await);
+    }
+    let moved = start.elapsed();
+    assert_eq!(edges[1].streams().await, 6, "{name}");
+
+    // It is back: who comes now goes where there is more room.
+    edges[0].again().await;
+    let start = Instant::now();
+    soon("a stream for the edge that is back", async {
+        let mut stream = open().await;
+        while edges[0].streams().await == 0 {
+            drop(stream);
+            stream = open().await;
+        }
+    })
+    .await;
+    let back = start.elapsed();
+
+    // Stopped in order: streams end with a good-bye, and none is opened there any more.
+    edges[1].running.as_ref().unwrap().signal("TERM");
+    let mut last = streams.pop().unwrap();
+    soon("a good-bye", async { while last.event().await.is_some_and(|(_, name, _)| name != "bye") {} }).await;
+    // One that comes while it is about to go is told so, inside a stream, and when to come back.
+    let mut opened = 0;
+    soon("streams elsewhere", async {
+        while opened < 3 {
+            let mut stream = Curl::get(&proxy, "127.0.0.2", EVENT_SOURCE, "symbols=BTC&fields=price").await;
+            assert_eq!(stream.status(), 200, "{:?}", stream.head);
+            let (_, event, data) = stream.event().await.unwrap();
+            match event.as_str() {
+                "hello" => opened += 1,
+                _ => assert_eq!((event.as_str(), &data["code"]), ("fault", &json!("draining"))),
+            }
+        }
+    })
+    .await;
+    println!(
+        "{name:<8} | two edges | three streams of a killed one open elsewhere after {} | used again after {}",
+        ms(moved),
+        ms(back)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p33_haproxy_balances_edges_and_leaves_out_one_that_is_gone() {
+    let Some(program) = program("haproxy") else { return };
+    let edges = [Edge::start("haproxy-edge-a").await, Edge::start("haproxy-edge-b").await];
+    let recipe = Recipe::scaled("haproxy.cfg", "bind :80\n", &edges);
+    balances("haproxy", Proxy::start_haproxy(&program, &recipe).await, edges).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p33_nginx_balances_edges_and_leaves_out_one_that_is_gone() {
+    let Some(program) = program("nginx") else { return };
+    let edges = [Edge::start("nginx-edge-a").await, Edge::start("nginx-edge-b").await];
+    let recipe = Recipe::scaled("nginx.conf", "listen 80", &edges);
+    balances("nginx", Proxy::start_nginx(&program, &recipe, 2).await, edges).await;
 }

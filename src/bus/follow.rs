@@ -435,6 +435,9 @@ impl Edge {
         self.fence = beat.fence;
         self.beat = Instant::now();
         self.told.remove("reconnected");
+        if self.problem.take_if(|problem| problem == judge::NOBODY).is_some() {
+            self.around.board.bus(None);
+        }
         self.around.latest.given(beat.head);
         if std::mem::take(&mut self.is_cut) && self.stream.is_some() {
             info!("somebody publishes: prices are as they say");

@@ -62,6 +62,11 @@ impl Names {
         format!("{}.beat", self.prefix)
     }
 
+    /// Where a node says that it waits for the lease, and that its feeds are well.
+    pub fn able(&self) -> String {
+        format!("{}.able", self.prefix)
+    }
+
     /// Where it says how its feeds are.
     pub fn feeds(&self) -> String {
         format!("{}.feeds", self.prefix)

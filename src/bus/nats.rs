@@ -1,7 +1,8 @@
 //! The connection to NATS and what is kept there: made where it is missing, compared with what is wanted where it is not.
 
+use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -9,10 +10,10 @@ use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{
     self, DirectGetErrorKind, DiscardPolicy, Republish, RetentionPolicy, StorageType,
 };
-use async_nats::jetstream::{Context, ErrorCode, kv};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::jetstream::{Context, Error as JetStreamError, ErrorCode, kv};
+use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
 use rand::RngExt;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::names::{Names, What};
 use crate::config::{Bus, Login, Storage};
@@ -31,20 +32,28 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_secs(1);
 const WAITING_MAX: usize = 1 << 18;
 /// Messages that wait for their turn to be sent.
 const SENDING_MAX: usize = 4_096;
+/// How NATS says that it has no room: of the server, of the account, on its disk.
+const FULL: [ErrorCode; 5] = [
+    ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ErrorCode::INSUFFICIENT_RESOURCES,
+    ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+    ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    ErrorCode::STREAM_STORE_FAILED,
+];
 
 /// Why the bus cannot do what it is to do.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The configuration of the connection is of no use: waiting does not help.
     #[error("the bus cannot be set up")]
-    SetUp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    SetUp(#[source] Box<dyn StdError + Send + Sync>),
     /// The server did not do what it was asked.
     #[error("NATS did not {what}")]
     Refused {
         /// What it was asked.
         what: &'static str,
         /// What it said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The fan-out has no room for one more listener.
     #[error("too many fan-out threads listen to the store for the bus to do so too")]
@@ -63,14 +72,14 @@ pub enum BusError {
 }
 
 impl BusError {
-    fn refused<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+    fn refused<E: StdError + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self::Refused { what, source: Box::new(error) }
     }
 
     /// The error and its reasons, in one line.
     pub(super) fn line(&self) -> String {
         let mut line = self.to_string();
-        let mut reason = std::error::Error::source(self);
+        let mut reason = StdError::source(self);
         while let Some(error) = reason {
             line = format!("{line}: {error}");
             reason = error.source();
@@ -95,14 +104,14 @@ struct Watch {
     /// How often messages of a subscription were lost because nobody took them in time.
     overflows: AtomicU64,
     problem: Mutex<Option<String>>,
+    refusal: Mutex<Option<String>>,
 }
 
 impl Watch {
     fn note(&self, event: &Event) {
-        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match event {
             Event::Connected => {
-                if problem.take().is_some() {
+                if lock(&self.problem).take().is_some() {
                     info!("the bus is back");
                 }
                 return;
@@ -112,16 +121,42 @@ impl Watch {
                 return;
             }
             Event::Disconnected => "the connection ended".to_owned(),
-            Event::ClientError(error) => error.to_string(),
             Event::ServerError(error) => error.to_string(),
-            Event::LameDuckMode | Event::Draining | Event::Closed => return,
+            // Of an attempt to connect; why it failed is told before the next one.
+            Event::ClientError(_) | Event::LameDuckMode | Event::Draining | Event::Closed => return,
         };
+        self.away(reason);
+    }
+
+    /// Notes what came of the last attempts to connect.
+    fn tried(&self, servers: &[Server]) {
+        let reasons: Vec<String> = servers
+            .iter()
+            .filter_map(|server| {
+                let reason = server.last_error.as_deref()?;
+                // What follows says which.
+                let reason = reason.strip_prefix("IO error: ").unwrap_or(reason);
+                let reason = reason.split_once("authorization violation: ").map_or(reason, |(_, said)| said);
+                Some(format!("{}:{}: {reason}", server.addr.host(), server.addr.port()))
+            })
+            .collect();
+        if !reasons.is_empty() {
+            self.away(reasons.join("; "));
+        }
+    }
+
+    fn away(&self, reason: String) {
+        let mut problem = lock(&self.problem);
         // Once for each reason, however many attempts.
         if problem.as_ref() != Some(&reason) {
             warn!(reason, "the bus is away");
             *problem = Some(reason);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Nats {
@@ -133,7 +168,7 @@ impl Nats {
     pub(super) async fn connect(config: &Bus, name: &str) -> Result<Self, BusError> {
         let broken = |error: std::io::Error| BusError::SetUp(Box::new(error));
         let watch = Arc::new(Watch::default());
-        let note = Arc::clone(&watch);
+        let (note, tried) = (Arc::clone(&watch), Arc::clone(&watch));
         let mut options = ConnectOptions::new()
             .name(name)
             .retry_on_initial_connect()
@@ -143,6 +178,11 @@ impl Nats {
             .subscription_capacity(WAITING_MAX)
             .client_capacity(SENDING_MAX)
             .reconnect_delay_callback(delay)
+            // Asked which server is to be next, and the only place where it is said why the last one was not.
+            .reconnect_to_server_callback(move |servers, _| {
+                tried.tried(&servers);
+                std::future::ready(None)
+            })
             .event_callback(move |event| {
                 note.note(&event);
                 std::future::ready(())
@@ -190,7 +230,30 @@ impl Nats {
 
     /// Why it is not connected, where that is known.
     pub(super) fn problem(&self) -> Option<String> {
-        self.watch.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.watch.problem).clone()
+    }
+
+    /// Notes why NATS did not take what it was told; `None` where it did.
+    pub(super) fn refuses(&self, refused: Option<&Refusal>) {
+        let mut refusal = lock(&self.watch.refusal);
+        let reason = refused.map(|refused| refused.reason.as_str());
+        // Once for each reason, however many messages.
+        if refusal.as_deref() == reason {
+            return;
+        }
+        match refused {
+            Some(Refusal { reason, is_full: true }) => {
+                error!("{reason}; nothing is published until there is")
+            }
+            Some(Refusal { reason, .. }) => warn!("{reason}"),
+            None => info!("NATS takes what is published again"),
+        }
+        *refusal = reason.map(str::to_owned);
+    }
+
+    /// Why NATS takes nothing, where it said so last.
+    pub(super) fn refusal(&self) -> Option<String> {
+        lock(&self.watch.refusal).clone()
     }
 
     /// Waits until it is connected.
@@ -318,6 +381,30 @@ impl Nats {
     /// [`BusError::Refused`] where it is not there.
     pub(super) async fn bucket_of_others(&self, name: &str) -> Result<kv::Store, BusError> {
         self.context.get_key_value(name).await.map_err(BusError::refused("show a bucket"))
+    }
+}
+
+/// What NATS says of a message that it does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// For operators.
+    reason: String,
+    /// It has no room left, so somebody must act.
+    pub(super) is_full: bool,
+}
+
+impl Refusal {
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
+        let (mut said, mut is_full) = (error, false);
+        loop {
+            if let Some(refused) = said.downcast_ref::<JetStreamError>() {
+                is_full = FULL.contains(&refused.error_code());
+            }
+            let Some(source) = said.source() else { break };
+            said = source;
+        }
+        let what = if is_full { "NATS has no room" } else { "NATS refuses a message" };
+        Self { reason: format!("{what}: {said}"), is_full }
     }
 }
 

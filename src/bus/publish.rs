@@ -153,7 +153,7 @@ impl Around<'_> {
             Desk::new(self, trades, stream, board).run(holds.clone()).await;
         };
         tokio::select! {
-            () = lease::run(&lease, node, &held) => {}
+            () = lease::run(nats, &lease, &publisher.board, node, &held) => {}
             () = desk.run(holds.clone()) => {}
             () = prints => {}
             () = self.speak(&catalogue, epoch, holds.clone()) => {}
@@ -171,10 +171,11 @@ impl Around<'_> {
             beat.tick().await;
             let now = self.nats.connects();
             let is_connected = self.nats.is_connected();
-            self.publisher.board.bus(
-                (!is_connected)
-                    .then(|| self.nats.problem().unwrap_or_else(|| "the connection ended".to_owned())),
-            );
+            self.publisher.board.bus(if is_connected {
+                self.nats.refusal()
+            } else {
+                Some(self.nats.problem().unwrap_or_else(|| "the connection ended".to_owned()))
+            });
             // After each connection, and now and then: an operator may have made it anew.
             let is_due = now != connects || quiet.elapsed() > REPAIR;
             if is_connected && is_due {

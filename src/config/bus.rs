@@ -24,7 +24,7 @@ pub struct Bus {
     pub urls: Vec<String>,
     /// How it says who it is. Default: not at all.
     pub login: Login,
-    /// Who vouches for the servers' certificates, as PEM, beside the system's own. Default: nobody else.
+    /// Who vouches for the servers' certificates, as PEM, in place of the system's own. Default: those.
     pub tls_ca: Option<PathBuf>,
     /// The JetStream stream of tickers; the buckets' names begin with it. Default: `TICKCAST`.
     pub stream: String,
@@ -99,7 +99,7 @@ impl Bus {
             role: role.unwrap_or(Role::Ingest),
             urls: urls.unwrap_or_default(),
             login,
-            tls_ca: section.optional("tls_ca", file),
+            tls_ca: section.optional("tls_ca", |node| there(node, is_on)),
             stream: section.get("stream", "TICKCAST".to_owned(), name),
             subjects: section.get("subjects", "tickcast".to_owned(), prefix),
             replicas: section.get("replicas", 1, whole(1..=5)),
@@ -132,13 +132,7 @@ impl Login {
         let token = secret::either(section, ["token_env", "token_file"], is_on, env);
         let user = secret::either(section, ["user_env", "user_file"], is_on, env);
         let password = secret::either(section, ["password_env", "password_file"], is_on, env);
-        let credentials = section.optional("credentials_file", |node| {
-            let path = file(node)?;
-            if is_on {
-                std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-            Ok(path)
-        });
+        let credentials = section.optional("credentials_file", |node| there(node, is_on));
         let is_half = user.is_some() != password.is_some();
         let ways = [token.is_some(), user.is_some() || password.is_some(), credentials.is_some()];
         if ways.into_iter().filter(|is_there| *is_there).count() > 1 {
@@ -158,6 +152,15 @@ impl Login {
             _ => Self::None,
         }
     }
+}
+
+/// A file that has to be there where the section is in force.
+fn there(node: &Node, is_on: bool) -> Parsed<PathBuf> {
+    let path = file(node)?;
+    if is_on {
+        std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(path)
 }
 
 /// One server or several, in a list or with commas between them. The text is never repeated: it may hold a password.

@@ -337,6 +337,12 @@ impl Board {
         lock(&self.feeds).iter().any(|feed| feed.state() == FeedState::Live)
     }
 
+    /// Whether this node has something to tell others: a feed of its own is ticking, or there is none that could.
+    pub fn is_able(&self) -> bool {
+        let feeds = lock(&self.feeds);
+        feeds.is_empty() || feeds.iter().any(|feed| feed.state() == FeedState::Live)
+    }
+
     /// Why the bus is of no use, where it is to be of use.
     pub fn bus_problem(&self) -> Option<String> {
         let Bus { problem, trades_problem, .. } = &*lock(&self.bus);

@@ -22,7 +22,7 @@ pub const INSTRUMENTS: [&str; 3] = ["wanted", "acknowledged", "refused"];
 /// Classes of an answer's status.
 pub const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Why the bus has not taken a ticker.
-pub const BUS_FAILURES: [&str; 5] = ["overtaken", "unanswered", "no_stream", "too_large", "refused"];
+pub const BUS_FAILURES: [&str; 6] = ["overtaken", "unanswered", "no_stream", "too_large", "full", "refused"];
 /// Why a ticker that came over the bus is not believed.
 pub const BUS_REFUSALS: [&str; 5] = ["newer_format", "malformed", "other_epoch", "fenced", "other_currency"];
 

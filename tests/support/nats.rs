@@ -21,7 +21,7 @@ use tickcast::clock;
 use tickcast::config::{self, Config};
 use tickcast::fanout::{Bells, Fanout};
 use tickcast::http::sse::Epoch;
-use tickcast::ingest::{Board, Pipeline};
+use tickcast::ingest::{Board, Feed, Pipeline};
 use tickcast::latest::Latest;
 use tickcast::metrics::Metrics;
 use tickcast_feeds::{Event, Events, Moves, Price, Trade, UnixNanos, Venue};
@@ -47,12 +47,17 @@ pub struct Nats {
 impl Nats {
     /// `None` where there is no program, which is told.
     pub async fn start(name: &str) -> Option<Self> {
+        let mut nats = Self::unstarted(name)?;
+        nats.again(&[]).await;
+        Some(nats)
+    }
+
+    /// One that does not run yet.
+    pub fn unstarted(name: &str) -> Option<Self> {
         let program = programs::need(VARIABLE, "nats-server", programs::find("nats-server"))?;
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let store = std::env::temp_dir().join(format!("tickcast-nats-{}-{name}", std::process::id()));
-        let mut nats = Self { program, address, store, running: None };
-        nats.again(&[]).await;
-        Some(nats)
+        Some(Self { program, address, store, running: None })
     }
 
     /// Starts it once more.
@@ -72,6 +77,11 @@ impl Nats {
     /// kill -9.
     pub fn kill(&mut self) {
         self.running = None;
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        self.running.as_ref().unwrap().signal(name);
     }
 
     pub fn forget(&self) {
@@ -104,6 +114,8 @@ pub fn load(text: &str) -> Config {
 pub struct Ingest {
     pub latest: Latest,
     pub metrics: Arc<Metrics>,
+    /// Where its ticks come from: it is live once there was one.
+    pub feed: Feed,
     closing: CancellationToken,
     pipeline: Pipeline,
     task: tokio::task::AbortHandle,
@@ -115,7 +127,10 @@ impl Ingest {
     }
 
     pub fn of(nats: &Nats, more: &str, instruments: &str) -> Self {
-        let config = load(&format!("{}\n{instruments}", nats.section("ingest", more)));
+        Self::of_config(load(&format!("{}\n{instruments}", nats.section("ingest", more))))
+    }
+
+    pub fn of_config(config: Config) -> Self {
         let metrics = Arc::new(Metrics::default());
         let catalogue = Arc::new(Catalogue::new(config.instruments.clone()));
         let bells = Arc::new(Bells::default());
@@ -123,7 +138,7 @@ impl Ingest {
         drop(Fanout::new(latest.clone(), Arc::clone(&bells), Arc::clone(&metrics), Epoch(1)));
         let board = Board::new(Arc::clone(&metrics));
         let feed = board.add(Venue::Sim, "sim".to_owned(), catalogue.len());
-        let pipeline = Pipeline::new(feed, latest.clone(), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(feed.clone(), latest.clone(), Arc::clone(&metrics));
         let closing = CancellationToken::new();
         let publisher = Publisher {
             latest: latest.clone(),
@@ -134,7 +149,7 @@ impl Ingest {
         };
         let bus = config.bus.unwrap();
         let task = tokio::spawn(async move { publisher.run(bus).await.unwrap() });
-        Self { latest, metrics, closing, pipeline, task: task.abort_handle() }
+        Self { latest, metrics, feed, closing, pipeline, task: task.abort_handle() }
     }
 
     pub fn trade(&mut self, wire: &str, price: &str) {

@@ -13,6 +13,8 @@ use crate::catalogue::SymbolId;
 const GRACE: Duration = Duration::from_secs(60);
 /// Without a sign of life of who publishes for so long, nothing can be relied on.
 const SILENCE_MAX: Duration = Duration::from_millis(900);
+/// What is told of that.
+pub(super) const NOBODY: &str = "nobody publishes";
 /// After so much silence the connection is made anew: it may be one that only looks alive.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// A symbol that was not heard of for so long is asked for: a message may have been lost on the way.
@@ -46,6 +48,10 @@ impl Edge {
             }));
         }
         if self.stream.is_some() {
+            if silence > SILENCE_MAX && is_connected && self.problem.is_none() {
+                self.around.board.bus(Some(NOBODY.to_owned()));
+                self.problem = Some(NOBODY.to_owned());
+            }
             if self.listed.is_none() {
                 self.fetch_catalogue();
             }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::lease::Held;
 use super::super::names::What;
+use super::super::nats::Refusal;
 use super::super::{names, nats};
 use super::Around;
 use crate::catalogue::SymbolId;
@@ -103,6 +104,8 @@ enum Outcome {
     Found(Option<(u64, Vec<u8>)>),
     /// Somebody else has published the symbol.
     Overtaken,
+    /// NATS did not take it.
+    Refused(Refusal),
     /// It is not known whether it is stored.
     Failed(&'static str),
 }
@@ -282,6 +285,7 @@ impl<'d, M: Matter> Desk<'d, M> {
         line.is_out = false;
         match outcome {
             Outcome::Stored(sequence) => {
+                self.around.nats.refuses(None);
                 line.last = Some(sequence);
                 self.head.fetch_max(sequence, Ordering::Relaxed);
                 line.is_dirty |= self.matter.stored(id, &mut line.own);
@@ -298,6 +302,10 @@ impl<'d, M: Matter> Desk<'d, M> {
                 }
             }
             Outcome::Overtaken => self.failed(id, "overtaken"),
+            Outcome::Refused(refusal) => {
+                self.around.nats.refuses(Some(&refusal));
+                self.failed(id, if refusal.is_full { "full" } else { "refused" });
+            }
             Outcome::Failed(reason) => self.failed(id, reason),
         }
         if self.lines[id.index()].is_dirty {
@@ -330,7 +338,7 @@ async fn publish(
             PublishErrorKind::StreamNotFound => Outcome::Failed("no_stream"),
             PublishErrorKind::MaxPayloadExceeded => Outcome::Failed("too_large"),
             // NATS has no room, or no leader.
-            _ => Outcome::Failed("refused"),
+            _ => Outcome::Refused(Refusal::of(&error)),
         },
     };
     (id, outcome)
