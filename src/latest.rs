@@ -390,12 +390,13 @@ impl Row {
 
     /// Takes over what the catalogue says of it now. Sources that stay keep what they said.
     fn revise(&mut self, entry: &Entry, feeds: &[(Venue, Duration)]) {
-        let mut sources = Vec::with_capacity(entry.sources.len());
+        let feed = |wanted: Venue| feeds.iter().find(|(venue, _)| *venue == wanted).copied();
+        // Room for those only that run: of an edge's symbols none does, and there may be many.
+        let running = entry.sources.iter().filter(|source| feed(source.venue).is_some()).count();
+        let mut sources = Vec::with_capacity(running);
         let mut places = vec![None; entry.slots_end];
         for (source, &slot) in entry.sources.iter().zip(&entry.slots) {
-            let Some(&(venue, silence_max)) = feeds.iter().find(|(venue, _)| *venue == source.venue) else {
-                continue;
-            };
+            let Some((venue, silence_max)) = feed(source.venue) else { continue };
             let known = self.places.get(slot).copied().flatten().map(|place| self.sources[place].clone());
             let mut source = known.unwrap_or_else(|| Source::new(venue, silence_max));
             source.be_silent_for(silence_max);

@@ -1,5 +1,6 @@
 //! The catalogue on the bus: its instruments, in a bucket, as compressed JSON. Edges have no other.
 
+use std::io::Read;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::config::{Class, Instrument, PriceRule, Source, StaleAfter};
 /// The bucket's only key.
 pub(super) const KEY: &str = "instruments";
 /// Bytes of a catalogue, unpacked: some 500,000 instruments.
-const BYTES_MAX: usize = 256 << 20;
+const BYTES_MAX: u64 = 256 << 20;
 /// Compression: quick, and a catalogue repeats itself.
 const LEVEL: i32 = 3;
 
@@ -67,12 +68,23 @@ pub(super) fn encode(catalogue: &Catalogue) -> Result<Vec<u8>, ListingError> {
 
 /// The instruments of a catalogue.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Instrument>, ListingError> {
-    let text = zstd::bulk::decompress(bytes, BYTES_MAX)?;
+    let text = unpack(bytes, BYTES_MAX)?;
     let listing: Listing = serde_json::from_slice(&text)?;
     if listing.v > FORMAT {
         return Err(ListingError::Newer(listing.v));
     }
     Ok(listing.instruments.into_iter().map(Listed::instrument).collect())
+}
+
+/// What was compressed, if it is no more than this. Room is taken as it is needed: what is the most is far from what is usual.
+fn unpack(bytes: &[u8], most: u64) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = zstd::stream::read::Decoder::new(bytes)?.take(most + 1).read_to_end(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= most) {
+        Ok(text)
+    } else {
+        Err(std::io::ErrorKind::FileTooLarge.into())
+    }
 }
 
 impl Listed {
@@ -106,6 +118,9 @@ impl Listed {
     fn instrument(self) -> Instrument {
         let source =
             |(venue, wire): (String, String)| venue.parse::<Venue>().ok().map(|venue| Source { venue, wire });
+        let mut sources: Vec<Source> = self.sources.into_iter().filter_map(source).collect();
+        // It would keep the room of what was read, which is several times as much, for as long as there is the symbol.
+        sources.shrink_to_fit();
         Instrument {
             symbol: self.symbol,
             name: self.name,
@@ -117,7 +132,7 @@ impl Listed {
             currency: self.currency,
             decimals: self.decimals,
             aliases: self.aliases,
-            sources: self.sources.into_iter().filter_map(source).collect(),
+            sources,
             price: if self.median { PriceRule::Median } else { PriceRule::Primary },
             min_sources: self.min_sources,
             stale_after: self
@@ -145,5 +160,15 @@ mod tests {
         assert!(bytes.len() < 100 * before.len(), "{} bytes", bytes.len());
         assert!(decode(&bytes[..bytes.len() / 2]).is_err());
         assert!(decode(b"nothing").is_err());
+    }
+
+    #[test]
+    fn what_is_larger_than_any_catalogue_is_not_unpacked() {
+        let bytes = zstd::bulk::compress(&[b' '; 1_000], LEVEL).expect("packed");
+        assert_eq!(unpack(&bytes, 1_000).expect("as much as may be"), [b' '; 1_000]);
+        let error = unpack(&bytes, 999).expect_err("more than may be");
+        assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
+        let room = unpack(&bytes, 1 << 40).expect("however much may be").capacity();
+        assert!(room < 10_000, "{room} bytes");
     }
 }
