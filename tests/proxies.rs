@@ -500,7 +500,7 @@ impl Edge {
         command.args(["serve", "--listen", &self.address.to_string(), "--config"]).arg(&self.config.0);
         self.running = Some(Running::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
         soon("an edge", async {
-            while !self.answers("/health/ready").await.is_some_and(|answer| answer.head.status() == 200) {
+            while self.answers("/health/ready").await.is_none_or(|answer| answer.head.status() != 200) {
                 tokio::task::yield_now().await;
             }
         })

@@ -179,7 +179,7 @@ async fn attempt(
     if seen.is_none_or(|seen| seen.revision != entry.revision) {
         *seen = Some(Seen { revision: entry.revision, since: now });
         // Somebody else's renewal was taken: there is room.
-        nats.refuses(None);
+        nats.refuses("leases", None);
     }
     let idle = seen.map_or(Duration::ZERO, |seen| now.duration_since(seen.since));
     let idle_min = idle_min(is_free, is_able);
@@ -196,9 +196,9 @@ async fn attempt(
 /// Notes what NATS said of the lease, where that is more than that somebody else has it.
 fn told(nats: &Nats, error: Option<&kv::UpdateError>) {
     match error {
-        None => nats.refuses(None),
+        None => nats.refuses("leases", None),
         Some(error) if error.kind() == kv::UpdateErrorKind::Other => {
-            nats.refuses(Some(&Refusal::of(error)));
+            nats.refuses("leases", Some(&Refusal::of(error)));
         }
         Some(_) => {}
     }

@@ -16,6 +16,16 @@ pub enum What {
     Trades,
 }
 
+impl What {
+    /// In a sentence.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tickers => "tickers",
+            Self::Trades => "trades",
+        }
+    }
+}
+
 /// The names that one installation uses.
 #[derive(Clone, Debug)]
 pub struct Names {

@@ -1,5 +1,6 @@
 //! The connection to NATS and what is kept there: made where it is missing, compared with what is wanted where it is not.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -104,7 +105,7 @@ struct Watch {
     /// How often messages of a subscription were lost because nobody took them in time.
     overflows: AtomicU64,
     problem: Mutex<Option<String>>,
-    refusal: Mutex<Option<String>>,
+    refusals: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Watch {
@@ -233,27 +234,31 @@ impl Nats {
         lock(&self.watch.problem).clone()
     }
 
-    /// Notes why NATS did not take what it was told; `None` where it did.
-    pub(super) fn refuses(&self, refused: Option<&Refusal>) {
-        let mut refusal = lock(&self.watch.refusal);
+    /// Notes why NATS did not take what it was told of this kind; `None` where it did.
+    pub(super) fn refuses(&self, what: &'static str, refused: Option<&Refusal>) {
+        let mut refusals = lock(&self.watch.refusals);
         let reason = refused.map(|refused| refused.reason.as_str());
         // Once for each reason, however many messages.
-        if refusal.as_deref() == reason {
+        if refusals.get(what).map(String::as_str) == reason {
             return;
         }
+        let Some(refused) = refused else {
+            info!("NATS takes {what} again");
+            refusals.remove(what);
+            return;
+        };
         match refused {
-            Some(Refusal { reason, is_full: true }) => {
-                error!("{reason}; nothing is published until there is")
+            Refusal { reason, is_full: true } => {
+                error!("{reason}; no {what} can be published until there is");
             }
-            Some(Refusal { reason, .. }) => warn!("{reason}"),
-            None => info!("NATS takes what is published again"),
+            Refusal { reason, .. } => warn!("{what}: {reason}"),
         }
-        *refusal = reason.map(str::to_owned);
+        refusals.insert(what, refused.reason.clone());
     }
 
     /// Why NATS takes nothing, where it said so last.
     pub(super) fn refusal(&self) -> Option<String> {
-        lock(&self.watch.refusal).clone()
+        lock(&self.watch.refusals).values().next().cloned()
     }
 
     /// Waits until it is connected.

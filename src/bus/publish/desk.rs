@@ -285,7 +285,7 @@ impl<'d, M: Matter> Desk<'d, M> {
         line.is_out = false;
         match outcome {
             Outcome::Stored(sequence) => {
-                self.around.nats.refuses(None);
+                self.around.nats.refuses(M::WHAT.name(), None);
                 line.last = Some(sequence);
                 self.head.fetch_max(sequence, Ordering::Relaxed);
                 line.is_dirty |= self.matter.stored(id, &mut line.own);
@@ -303,7 +303,7 @@ impl<'d, M: Matter> Desk<'d, M> {
             }
             Outcome::Overtaken => self.failed(id, "overtaken"),
             Outcome::Refused(refusal) => {
-                self.around.nats.refuses(Some(&refusal));
+                self.around.nats.refuses(M::WHAT.name(), Some(&refusal));
                 self.failed(id, if refusal.is_full { "full" } else { "refused" });
             }
             Outcome::Failed(reason) => self.failed(id, reason),
