@@ -77,6 +77,8 @@ async fn p33_every_trade_comes_once_and_in_order_at_any_edge_and_goes_on_at_anot
     let mut first = open(&edges[0], "BTC,ETH").await;
     assert_eq!(first.hello()["mode"], json!("ticks"));
     following(&edges[0], 2).await;
+    let metrics = edges[0].get("/metrics").await;
+    assert_eq!(metrics.metric("tickcast_bus_followed"), Some(0), "nobody wants its newest state");
     // Equal ones are two, and none is conflated with the next.
     for price in ["1", "1", "2.50"] {
         ingest.trade("BTC-USD", price);

@@ -15,6 +15,8 @@ use crate::fields::FieldSet;
 pub(super) struct Wish {
     pub(super) symbols: Box<[SymbolId]>,
     pub(super) fields: FieldSet,
+    /// Trades and not states.
+    pub(super) every_trade: bool,
 }
 
 /// All that is wished for now. Bounded by the open streams: a wish goes with its last one.
@@ -48,20 +50,30 @@ impl Choices {
         Self { interest, ..Self::default() }
     }
 
-    pub(super) fn choose(self: &Arc<Self>, symbols: &[SymbolId], fields: FieldSet) -> Choice {
-        let wish = Wish { symbols: symbols.into(), fields };
+    pub(super) fn choose(
+        self: &Arc<Self>,
+        symbols: &[SymbolId],
+        fields: FieldSet,
+        every_trade: bool,
+    ) -> Choice {
+        let wish = Wish { symbols: symbols.into(), fields, every_trade };
         let mut known = self.known();
         let wish = if let Some(Shared(wish)) = known.get(&wish) {
             Arc::clone(wish)
         } else {
             let wish = Arc::new(wish);
             known.insert(Shared(Arc::clone(&wish)));
-            if let Some(interest) = &self.interest {
+            if let Some(interest) = self.interest_in(&wish) {
                 interest.add(symbols);
             }
             wish
         };
         Choice { wish, choices: Arc::clone(self) }
+    }
+
+    /// Who is to hear of a wish: only states are brought in for it.
+    fn interest_in(&self, wish: &Wish) -> Option<&Arc<Interest>> {
+        self.interest.as_ref().filter(|_| !wish.every_trade)
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<Shared, FxBuildHasher>> {
@@ -96,7 +108,7 @@ impl Drop for Choice {
         let mut known = self.choices.known();
         if self.streams() == 1 {
             known.remove(&*self.wish);
-            if let Some(interest) = &self.choices.interest {
+            if let Some(interest) = self.choices.interest_in(&self.wish) {
                 interest.remove(&self.wish.symbols);
             }
         }
@@ -111,7 +123,7 @@ mod tests {
     fn a_wish_is_kept_once_and_goes_with_its_last_stream() {
         let choices = Arc::new(Choices::default());
         let choose = |symbols: &[u32], fields| {
-            choices.choose(&symbols.iter().copied().map(SymbolId).collect::<Vec<_>>(), fields)
+            choices.choose(&symbols.iter().copied().map(SymbolId).collect::<Vec<_>>(), fields, false)
         };
         let one = choose(&[1, 2], FieldSet::DEFAULT);
         assert_eq!(one.streams(), 1);

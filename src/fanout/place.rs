@@ -99,7 +99,7 @@ impl Place {
             }
         };
         Self {
-            choice: fanout.choices.choose(&symbols, fields),
+            choice: fanout.choices.choose(&symbols, fields, matches!(mode, Mode::Ticks { .. })),
             sent,
             bars: candles.map(|interval| Box::new(Bars::new(fanout, interval, &symbols))),
             throttle,
@@ -135,7 +135,7 @@ impl Place {
         if let Some(bars) = &mut self.bars {
             bars.follow(symbols);
         }
-        self.choice = fanout.choices.choose(symbols, self.choice.fields);
+        self.choice = fanout.choices.choose(symbols, self.choice.fields, self.choice.every_trade);
     }
 
     /// The version that it starts from, or has got to.

@@ -152,6 +152,10 @@ fn min_change(text: &str) -> Result<MinChange, Problem> {
 /// wanted as long as the answer is kept.
 pub(super) async fn bring(state: &State, visitor: &Visitor, params: &Params) -> Option<Hold> {
     let interest = state.fanout.interest()?;
+    // A stream of trades waits by itself for those.
+    if params.one("mode") == Ok(Some("ticks")) {
+        return None;
+    }
     let chosen = Chosen::read(state, visitor, params).ok()?;
     let hold = interest.hold(chosen.symbols);
     hold.here(BRING_MAX).await;
