@@ -37,6 +37,11 @@ fn epoch(id: &str) -> &str {
     id.split_once('.').unwrap().0
 }
 
+/// What makes a server hand over all that it leads, before it goes; `nats-server --signal ldm` sends it.
+const HANDS_OVER: &str = "USR2";
+/// Servers that hear no leader wait for so long before they elect another.
+const ELECTION_MIN: Duration = Duration::from_secs(4);
+
 /// Three servers that keep everything three times.
 struct Cluster {
     servers: Vec<Nats>,
@@ -72,29 +77,35 @@ impl Cluster {
         format!("[bus]\nrole = \"{role}\"\nurl = [{urls}]\nreplicas = 3\nstorage = \"{storage}\"\n")
     }
 
-    /// Which of them leads the stream; only once all others have what it has.
+    /// Which of them leads the stream of tickers, once all have everything again.
     async fn leader(&self) -> usize {
         let address = |server: &Nats| server.address.to_string().parse::<ServerAddr>().unwrap();
         let addresses: Vec<ServerAddr> = self.servers.iter().map(address).collect();
         let client = async_nats::connect(addresses).await.unwrap();
         let context = jetstream::new(client);
-        soon("a leader whose followers are up to date", async {
+        let leader_of = async |name: &str| {
+            let stream = context.get_stream(name).await.ok()?;
+            let found = stream.cached_info().cluster.clone()?;
+            let is_whole = found.replicas.iter().filter(|it| it.current && !it.offline).count() == 2;
+            found.leader.filter(|_| is_whole)
+        };
+        soon("leaders whose followers are up to date", async {
             loop {
-                if let Ok(stream) = context.get_stream("TICKCAST").await
-                    && let Some(found) = &stream.cached_info().cluster
-                    && let Some(leader) = &found.leader
-                    && found.replicas.iter().filter(|it| it.current && !it.offline).count() == 2
-                {
+                let all = [
+                    leader_of("TICKCAST").await,
+                    leader_of("KV_TICKCAST_lease").await,
+                    leader_of("KV_TICKCAST_catalogue").await,
+                ];
+                if let [Some(leader), Some(_), Some(_)] = all {
                     return leader.strip_prefix('n').unwrap().parse().unwrap();
                 }
-                tokio::task::yield_now().await;
             }
         })
         .await
     }
 }
 
-async fn a_cluster_loses_its_leader(storage: &str) {
+async fn a_cluster_loses_its_leader(storage: &str, signals: &[&str]) {
     let Some(mut cluster) = Cluster::start(&format!("cluster-{storage}")).await else { return };
     let mut ingest = Ingest::of_config(load(&format!("{}{INSTRUMENTS}", cluster.section("ingest", storage))));
     ingest.publishes().await;
@@ -105,31 +116,37 @@ async fn a_cluster_loses_its_leader(storage: &str) {
     let mut stream = edge.connect().await.stream(QUERY, "").await;
     let mut newest = until(&mut stream, "BTC=100 live").await;
     // One after the other, each back before the next one goes: as servers are updated, only ruder.
-    for price in [101, 102] {
+    for (signal, price) in signals.iter().zip(101..) {
         let leader = cluster.leader().await;
         let since = Instant::now();
-        cluster.servers[leader].kill();
+        cluster.servers[leader].signal(signal);
         ingest.trade("BTC-USD", &price.to_string());
         let id = until(&mut stream, &format!("BTC={price} live")).await;
-        println!("{storage}: a price {:?} after the leader was killed", since.elapsed());
+        let after = since.elapsed();
+        println!("{storage}: a price {after:?} after the leader got {signal}");
+        if *signal == HANDS_OVER {
+            assert!(after < ELECTION_MIN, "{after:?}");
+        }
         assert_eq!(epoch(&id), epoch(&newest), "nothing was lost, so no cursor is void");
         assert!(version(&id) > version(&newest), "{id} after {newest}");
         newest = id;
+        cluster.servers[leader].kill();
         cluster.run(leader).await;
     }
     let snapshot = edge.get("/prices/snapshot?symbols=ETH,BTC&fields=price,status").await.json();
     let prices: Vec<&Value> = snapshot["prices"].as_array().unwrap().iter().map(|it| &it["price"]).collect();
-    assert_eq!(prices, ["10", "102"]);
+    assert_eq!(prices, ["10", format!("{}", 100 + signals.len()).as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_servers_with_their_store_in_memory_lose_their_leader_twice_and_clients_no_price() {
-    a_cluster_loses_its_leader("memory").await;
+async fn three_servers_with_their_store_in_memory_lose_their_leader_and_clients_no_price() {
+    // Not twice: of NATS 2.9 a server that has just come back with nothing keeps the others from agreeing, for half a minute.
+    a_cluster_loses_its_leader("memory", &["KILL", HANDS_OVER]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_with_their_store_on_disk_lose_their_leader_twice_and_clients_no_price() {
-    a_cluster_loses_its_leader("file").await;
+    a_cluster_loses_its_leader("file", &["KILL", "KILL", HANDS_OVER]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -236,18 +236,20 @@ fn on_kubernetes_what_belongs_together_finds_each_other() {
 }
 
 /// The fields of Kubernetes that these objects use, so that a slip of the pen is none of them.
-const KUBERNETES: [&str; 56] = [
+const KUBERNETES: [&str; 60] = [
     "accessModes",
     "affinity",
     "apiVersion",
     "app",
     "args",
     "clusterIP",
+    "command",
     "configMap",
     "containerPort",
     "containers",
     "data",
     "env",
+    "exec",
     "fieldPath",
     "fieldRef",
     "httpGet",
@@ -255,6 +257,7 @@ const KUBERNETES: [&str; 56] = [
     "kind",
     "labelSelector",
     "labels",
+    "lifecycle",
     "limits",
     "livenessProbe",
     "matchLabels",
@@ -271,6 +274,7 @@ const KUBERNETES: [&str; 56] = [
     "podManagementPolicy",
     "port",
     "ports",
+    "preStop",
     "preferredDuringSchedulingIgnoredDuringExecution",
     "publishNotReadyAddresses",
     "readinessProbe",
@@ -396,6 +400,7 @@ async fn the_three_nats_servers_of_kubernetes_find_each_other_and_say_that_they_
         conf = replaced(&conf, &format!("http_port: {port}"), &http);
         conf = replaced(&conf, "port: 6222", &host(&routes[index]));
         conf = replaced(&conf, "/data", folder.to_str().unwrap());
+        conf = replaced(&conf, "/tmp/nats.pid", folder.join("pid").to_str().unwrap());
         for (number, route) in routes.iter().enumerate() {
             conf = replaced(&conf, &format!("nats-{number}.nats:6222"), &route.to_string());
         }
@@ -408,6 +413,20 @@ async fn the_three_nats_servers_of_kubernetes_find_each_other_and_say_that_they_
     servers.are_one().await;
     let ready = Client::connect(monitor).await.request("GET", path, "").await;
     assert_eq!(ready.head.status(), 200, "{}", ready.body);
+
+    // Before a pod is stopped its server hands over what it leads.
+    let [shell, c, line]: [String; 3] =
+        texts(&pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]).try_into().unwrap();
+    let (line, wait) = line.split_once(" && ").unwrap();
+    assert_eq!((wait, line.matches("/tmp/nats.pid").count()), ("sleep 5", 1));
+    let line = line.replace("/tmp/nats.pid", servers.folder.join("0/pid").to_str().unwrap());
+    let line = line.replace("nats-server", program.to_str().unwrap());
+    let said = Command::new(shell).args([c, line]).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    soon("a server that takes no more clients", async {
+        while tokio::net::TcpStream::connect(servers.addresses[0]).await.is_ok() {}
+    })
+    .await;
 }
 
 #[test]
