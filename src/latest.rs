@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
-pub use history::{Entry as HistoryEntry, Missed, Past, Print};
+pub use history::{Entry as HistoryEntry, Missed, Past, Print, Start};
 pub use marks::{Mark, pass};
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;

@@ -14,6 +14,8 @@ mod nats;
 mod programs;
 mod support;
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use support::{App, INSTRUMENTS, Stream, soon};
 use tickcast::{bus, clock};
@@ -95,12 +97,12 @@ async fn p33_every_trade_comes_once_and_in_order_at_any_edge_and_goes_on_at_anot
     assert_eq!(came, ["BTC=1", "BTC=1", "BTC=2.50", "ETH=7"]);
     drop(first);
     // What comes while it is away, at an edge that has not followed these symbols.
-    for index in 0..300 {
+    for index in 0..200 {
         ingest.trade("BTC-USD", &format!("1{index}"));
     }
     let mut second = resume(&edges[1], "BTC,ETH", &cursor).await;
     assert_eq!(second.hello()["resumed"], json!(true));
-    for index in 0..300 {
+    for index in 0..200 {
         expect(&mut second, &[&format!("BTC=1{index}")]).await;
     }
     ingest.trade("ETH-USD", "8");
@@ -216,6 +218,77 @@ async fn m01_trades_of_a_time_without_nats_come_after_it_and_an_empty_store_is_t
     })
     .await;
     assert_ne!(anew.split_once('.').unwrap().0, after.split_once('.').unwrap().0);
+}
+
+/// What a reader has of each symbol, whose trades are numbered from 1.
+#[derive(Default)]
+struct Counted {
+    newest: HashMap<String, u64>,
+    cursor: String,
+}
+
+impl Counted {
+    async fn take(&mut self, stream: &mut Stream) {
+        let (said, id) = next(stream).await;
+        let (symbol, number) =
+            said.split_once('=').unwrap_or_else(|| panic!("{said} after {:?}", self.newest));
+        let newest = self.newest.entry(symbol.to_owned()).or_default();
+        assert_eq!(number.parse::<u64>().unwrap(), *newest + 1, "of {symbol}");
+        *newest += 1;
+        self.cursor = id;
+    }
+
+    fn has(&self, number: u64) -> bool {
+        ["BTC", "ETH"].iter().all(|&symbol| self.newest.get(symbol) == Some(&number))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p37_whatever_goes_away_meanwhile_a_reader_that_moves_from_edge_to_edge_has_every_trade_once() {
+    let Some(mut nats) = Nats::start("ticks-storm").await else { return };
+    let more = "storage = \"file\"\nhistory = 20_000";
+    let mut ingest = Ingest::start(&nats, more);
+    ingest.publishes().await;
+    let keeping = format!("{more}\n[stream]\nhistory = 20_000");
+    let edges = [nats.edge(&keeping), nats.edge(&keeping)];
+    is_ready(&edges[0]).await;
+    is_ready(&edges[1]).await;
+    let (mut stays, mut moves) = (Counted::default(), Counted::default());
+    let mut staying = open(&edges[0], "BTC,ETH").await;
+    let mut moving = open(&edges[1], "BTC,ETH").await;
+    following(&edges[0], 2).await;
+    following(&edges[1], 2).await;
+    let mut number = 0;
+    for round in 0..12 {
+        if round == 4 {
+            nats.signal("STOP");
+        }
+        if round == 7 {
+            nats.kill();
+        }
+        for _ in 0..200 {
+            number += 1;
+            ingest.trade("BTC-USD", &number.to_string());
+            ingest.trade("ETH-USD", &number.to_string());
+        }
+        match round {
+            4 => nats.signal("CONT"),
+            7 => nats.again(&[]).await,
+            _ => {}
+        }
+        // The one that stays reads all, the other one only begins to, and is elsewhere then.
+        while !stays.has(number) {
+            stays.take(&mut staying).await;
+        }
+        for _ in 0..100 {
+            moves.take(&mut moving).await;
+        }
+        moving = resume(&edges[round % 2], "BTC,ETH", &moves.cursor).await;
+        assert_eq!(moving.hello()["resumed"], json!(true));
+    }
+    while !moves.has(number) {
+        moves.take(&mut moving).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -258,8 +258,8 @@ impl Place {
             Sent::Latest { known, withheld } => (known, withheld),
             Sent::Ticks(ticks) => {
                 if begins {
-                    *position = 0;
                     ticks.begin(epoch);
+                    *position = ticks.through();
                 }
                 return;
             }

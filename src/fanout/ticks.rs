@@ -39,9 +39,8 @@ pub(super) struct Ticks {
 #[derive(Clone, Copy, Debug)]
 struct Followed {
     id: SymbolId,
-    /// What came up to this version is not its client's: it did not follow the symbol yet. `None`: not known before the
-    /// symbol's trades are here.
-    begin: Option<u64>,
+    /// What came up to this version is not its client's: it did not follow the symbol yet.
+    begin: u64,
 }
 
 /// Trades (mode `ticks`) or bars that this stream does not have.
@@ -135,11 +134,7 @@ impl Ticks {
             From::Version(version) => (version, false),
             From::Unknown => (now, true),
         };
-        let begin = |id| match from {
-            From::Version(_) => Some(0),
-            From::Now | From::Unknown => latest.trades_version(id).map(|_| 0),
-        };
-        let followed = symbols.iter().map(|&id| Followed { id, begin: begin(id) }).collect();
+        let followed = symbols.iter().map(|&id| Followed { id, begin: 0 }).collect();
         Self { through, epoch, unknown_cursor, latest, followed, history }
     }
 
@@ -148,10 +143,9 @@ impl Ticks {
         let mut before: HashMap<_, _> =
             self.followed.drain(..).map(|followed| (followed.id, followed)).collect();
         for &id in symbols {
-            let followed = before.remove(&id).unwrap_or_else(|| {
-                let now = self.latest.follow_trades(id, self.history);
-                Followed { id, begin: self.latest.trades_version(id).map(|_| now) }
-            });
+            let followed = before
+                .remove(&id)
+                .unwrap_or_else(|| Followed { id, begin: self.latest.follow_trades(id, self.history) });
             self.followed.push(followed);
         }
         before.into_keys().for_each(|id| self.latest.unfollow_trades(id));
@@ -168,10 +162,11 @@ impl Ticks {
 
     /// Begins again with the versions of another epoch. What its client missed on the way is not known.
     pub(super) fn begin(&mut self, epoch: Epoch) {
-        // Where there was nothing yet, nothing was missed.
-        self.unknown_cursor |= self.through > 0;
-        (self.epoch, self.through) = (epoch, 0);
-        self.followed.iter_mut().for_each(|followed| followed.begin = Some(0));
+        // Where there was no epoch yet, nothing was missed.
+        let is_first = std::mem::replace(&mut self.epoch, epoch) == Epoch(0);
+        self.unknown_cursor |= !is_first;
+        self.through = if is_first { self.latest.trades_committed() } else { 0 };
+        self.followed.iter_mut().for_each(|followed| followed.begin = 0);
     }
 
     pub(super) fn is_behind(&self) -> bool {
@@ -202,20 +197,14 @@ impl Ticks {
         if std::mem::take(&mut self.unknown_cursor) {
             self.gap(&mut out, None, Cause::UnknownCursor, None, self.through);
         }
-        if is_here {
-            let (newest, latest) = (through, &self.latest);
-            for Followed { id, begin } in &mut self.followed {
-                begin.get_or_insert_with(|| latest.trades_start(*id).0.max(newest));
-            }
-        } else {
+        if !is_here {
             through = self.through;
         }
         for &Followed { id, begin } in &self.followed {
             if self.latest.trades_version(id).is_none_or(|version| version <= self.through) {
                 continue;
             }
-            let after = self.through.max(begin.unwrap_or(through));
-            let past = self.latest.trades(id, after, through, ENTRIES_MAX);
+            let past = self.latest.trades(id, self.through.max(begin), through, ENTRIES_MAX);
             if let Some(lost_through) = past.lost_through {
                 self.gap(&mut out, Some(id), Cause::Overflow, Some(self.through), lost_through);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use parameters::{CURSORS, HEARTBEAT_MAX, THROTTLE_MAX};
@@ -152,8 +153,13 @@ fn min_change(text: &str) -> Result<MinChange, Problem> {
 /// wanted as long as the answer is kept.
 pub(super) async fn bring(state: &State, visitor: &Visitor, params: &Params) -> Option<Hold> {
     let interest = state.fanout.interest()?;
-    // A stream of trades waits by itself for those.
     if params.one("mode") == Ok(Some("ticks")) {
+        // A stream of trades waits by itself for those; only what a cursor is worth must be known before. Who comes too early is
+        // told that it is not.
+        let latest = state.fanout.latest();
+        if latest.has_trades() {
+            let _ = timeout(BRING_MAX, latest.trades_begun()).await;
+        }
         return None;
     }
     let chosen = Chosen::read(state, visitor, params).ok()?;

@@ -25,6 +25,8 @@ const KEPT: Duration = Duration::from_secs(300);
 const PUBLISHED_KEPT: i64 = 10_000_000_000;
 /// What was not published is kept no longer than this where no client wants it.
 const UNPUBLISHED_KEPT: i64 = 60_000_000_000;
+/// Of a node that has published nothing: what another one publishes it need not keep.
+const UNPUBLISHED: u64 = u64::MAX;
 /// Where a history begins whose trades have not been brought yet.
 const NOWHERE: u64 = u64::MAX;
 
@@ -120,6 +122,17 @@ pub struct Past {
     pub lost_through: Option<u64>,
 }
 
+/// What there is of a symbol's trades for who is to publish them.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Everything after this version is here.
+    pub since: u64,
+    /// The newest trade of each venue before that.
+    pub gone: SmallVec<[Mark; 2]>,
+    /// Up to here this node has published them; 0 where it has not.
+    pub published: u64,
+}
+
 impl History {
     /// From this version on, at most so many entries.
     pub(super) fn new(since: u64, most: usize) -> Self {
@@ -154,7 +167,7 @@ impl History {
 
     /// Keeps them to be published, at most so many.
     pub(super) fn publish(&mut self, most: usize) {
-        self.published.get_or_insert(u64::MAX);
+        self.published.get_or_insert(UNPUBLISHED);
         self.most = self.most.max(most);
     }
 
@@ -163,9 +176,10 @@ impl History {
         self.published = Some(through);
     }
 
-    /// From where on everything is here, and the newest trade of each venue before that.
-    pub(super) fn start(&self) -> (u64, SmallVec<[Mark; 2]>) {
-        (self.since, self.gone.clone())
+    /// What there is to publish.
+    pub(super) fn start(&self) -> Start {
+        let published = self.published.filter(|&published| published != UNPUBLISHED).unwrap_or(0);
+        Start { since: self.since, gone: self.gone.clone(), published }
     }
 
     /// Whether nobody needs any of it any more. Lets go of what nobody needs.

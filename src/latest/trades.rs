@@ -4,12 +4,10 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use smallvec::SmallVec;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::history::{Entry, History, Past};
-use super::marks::Mark;
+use super::history::{Entry, History, Past, Start};
 use super::{Latest, Shared};
 use crate::catalogue::SymbolId;
 use crate::consolidate::Moment;
@@ -36,6 +34,8 @@ pub(super) struct Told {
     ahead: Mutex<Vec<SymbolId>>,
     /// Somebody wants a symbol's trades.
     wanted: Notify,
+    /// Whether it is known whose versions these are.
+    has_begun: watch::Sender<bool>,
     /// Whether anybody tells any.
     is_served: bool,
 }
@@ -73,6 +73,7 @@ impl Told {
             versions: Growing::with(0),
             ahead: Mutex::default(),
             wanted: Notify::new(),
+            has_begun: watch::channel(false).0,
         }
     }
 }
@@ -103,6 +104,14 @@ impl Latest {
     /// Whether there are trades to follow.
     pub fn has_trades(&self) -> bool {
         self.told_trades().is_none_or(|told| told.is_served)
+    }
+
+    /// Waits until it is known whose versions trades have.
+    pub async fn trades_begun(&self) {
+        if let Some(told) = self.told_trades() {
+            // The sender is the store's own.
+            drop(told.has_begun.subscribe().wait_for(|has_begun| *has_begun).await);
+        }
     }
 
     /// One follower of a symbol's trades has left.
@@ -165,8 +174,8 @@ impl Latest {
         }
     }
 
-    /// From which version on everything is here of a symbol's trades, and the newest of each venue before that.
-    pub fn trades_start(&self, id: SymbolId) -> (u64, SmallVec<[Mark; 2]>) {
+    /// What there is of a symbol's trades.
+    pub fn trades_start(&self, id: SymbolId) -> Start {
         let row = self.shared.rows.get(&id);
         let history = row.as_ref().and_then(|row| row.history.as_ref());
         history.map(|history| history.start()).unwrap_or_default()
@@ -228,8 +237,8 @@ impl Latest {
         }
     }
 
-    /// Begins again with the versions of another epoch: no trade is here.
-    pub fn begin_trades(&self, epoch: Epoch) {
+    /// Begins again with the versions of another epoch, of which this one is given out: no trade is here.
+    pub fn begin_trades(&self, epoch: Epoch, through: u64) {
         let shared = &*self.shared;
         let Some(all) = &shared.told else { return };
         let told = &all.trades;
@@ -243,11 +252,12 @@ impl Latest {
                     ids.push(*row.key());
                 }
             }
-            told.committed.store(0, Ordering::SeqCst);
+            told.committed.store(through, Ordering::SeqCst);
             told.given.store(0, Ordering::Relaxed);
             told.epoch.store(epoch.0, Ordering::SeqCst);
             all.renewed();
         }
+        told.has_begun.send_replace(true);
         ids.into_iter().for_each(|id| shared.bells.ring(id));
     }
 
@@ -286,7 +296,7 @@ mod tests {
         let config = config::load("[feeds.sim]\ngenerate = 2", "test", std::iter::empty()).expect("a config");
         let catalogue = latest.catalogue().revised(config.instruments);
         latest.revise(catalogue, &[], clock::now());
-        latest.begin_trades(Epoch(0x7f3a));
+        latest.begin_trades(Epoch(0x7f3a), 0);
         let hub = fanout.clone();
         tokio::spawn(async move { hub.run().await });
         (latest, fanout)
@@ -329,6 +339,7 @@ mod tests {
     async fn a_stream_waits_for_trades_that_are_not_here_and_gets_all_in_their_order() {
         let (latest, fanout) = told();
         let mut both = stream(&fanout, &[A, B], From::Version(10));
+        latest.tell_trades(Vec::new(), 11);
         let mut now = stream(&fanout, &[A, B], From::Now);
         assert_eq!(latest.wanted_trades().len(), 2);
         // One of them is here, and the other may have something before this.
@@ -336,6 +347,7 @@ mod tests {
         assert!(is_silent(&mut both).await && is_silent(&mut now).await);
         latest.tell_trades(vec![trades(B, Some(0), &[3, 11, 30])], 0);
         assert_eq!(said(&mut both).await, "7f3a.11, 7f3a.12, 7f3a.20");
+        assert_eq!(said(&mut now).await, "7f3a.12, 7f3a.20", "what came since it was opened");
         // Something of others may still come before this one.
         assert!(is_silent(&mut both).await && is_silent(&mut now).await);
         latest.tell_trades(vec![trades(A, None, &[20, 25])], 25);
@@ -375,7 +387,7 @@ mod tests {
         let mut one = stream(&fanout, &[A], From::Version(10));
         latest.tell_trades(vec![trades(A, Some(0), &[20])], 20);
         assert_eq!(said(&mut one).await, "7f3a.20");
-        latest.begin_trades(Epoch(0xb));
+        latest.begin_trades(Epoch(0xb), 0);
         assert_eq!(said(&mut one).await, "unknown_cursor b.0");
         assert!(is_silent(&mut one).await);
         latest.tell_trades(vec![trades(A, Some(0), &[7])], 7);

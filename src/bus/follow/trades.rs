@@ -261,7 +261,9 @@ impl Trades {
             if before.is_some() {
                 info!(epoch = format!("{:x}", epoch.0), "trades begin anew: streams are told so");
             }
-            self.latest.begin_trades(epoch);
+            // Of nothing that is followed: so everything up to there has come by.
+            let newest = stream.cached_info().state.last_sequence;
+            self.latest.begin_trades(epoch, end_of(newest));
             self.carried.clear();
             self.lines.clear();
             self.followed.clear();
@@ -358,7 +360,8 @@ impl Trades {
                 // Nobody wants it any more.
                 None => continue,
             };
-            let mut since = is_new.then(|| end_of(start));
+            // What has come by is older than what was left where it is.
+            let mut since = is_new.then(|| end_of(start).min(self.latest.trades_committed()));
             let mut entries = Vec::new();
             for message in stored.iter().chain(&early) {
                 if message.sequence <= last {
@@ -380,8 +383,8 @@ impl Trades {
             self.followed.insert(id, Followed::Here(last));
             told.push(TradesTold { id, since, entries });
         }
-        self.metrics.bus_trades_followed.set(i64::try_from(self.followed.len()).unwrap_or(i64::MAX));
         self.latest.tell_trades(told, 0);
+        self.count();
         self.follow();
     }
 
@@ -412,7 +415,12 @@ impl Trades {
             self.lines.clear();
             self.all = false;
         }
-        self.metrics.bus_trades_followed.set(i64::try_from(self.followed.len()).unwrap_or(i64::MAX));
+        self.count();
+    }
+
+    fn count(&self) {
+        let here = self.followed.values().filter(|followed| matches!(followed, Followed::Here(_))).count();
+        self.metrics.bus_trades_followed.set(i64::try_from(here).unwrap_or(i64::MAX));
     }
 }
 

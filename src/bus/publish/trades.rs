@@ -15,7 +15,7 @@ use super::desk::Matter;
 use crate::catalogue::SymbolId;
 use crate::clock;
 use crate::http::sse::Epoch;
-use crate::latest::{HistoryEntry, Latest, Mark, Missed, Print, pass};
+use crate::latest::{HistoryEntry, Latest, Mark, Missed, Print, Start, pass};
 use crate::metrics::Metrics;
 
 /// Entries that are looked at for one message: there may be a hole to tell before each venue's first.
@@ -41,6 +41,8 @@ pub(super) struct Progress {
     /// Of our own versions, what is published, or was by somebody else.
     through: u64,
     marks: SmallVec<[Mark; 2]>,
+    /// Of our own versions, what we have published ourselves.
+    ours: u64,
     /// What somebody else has published and we may still come across.
     theirs: SmallVec<[Theirs; 2]>,
     /// Trades before this are neither here nor published.
@@ -62,6 +64,14 @@ struct Theirs {
 }
 
 impl Theirs {
+    /// By a message of theirs, and the newest trades that we have let go of.
+    fn of(mark: Mark, message: &Message, gone: &[Mark]) -> Self {
+        let is_behind =
+            |gone: &&Mark| gone.venue == mark.venue && mark.order(gone).is_some_and(Ordering::is_le);
+        let is_whole = gone.iter().any(|gone| is_behind(&gone));
+        Self { mark, published: message.published, left: mark.count, is_whole }
+    }
+
     /// Whether they have published this trade too.
     fn passed(&mut self, print: &Print, mark: &Mark) -> bool {
         let passed = match self.mark.order(mark) {
@@ -98,35 +108,29 @@ impl Matter for Trades {
     }
 
     fn found(&mut self, id: SymbolId, line: &mut Progress, found: Option<&[u8]>) -> bool {
-        let (start, gone) = self.latest.trades_start(id);
-        // What this node has published itself under its lease is published, whatever came behind it.
-        let start = start.max(line.through);
+        let Start { since, gone, published } = self.latest.trades_start(id);
         let message = found.map(|bytes| Message::decode(bytes).ok().filter(|it| it.epoch == self.epoch));
         *line = match message {
             Some(Some(message)) if message.node == self.node => {
                 Progress { through: message.through, marks: message.marks, ..Progress::default() }
             }
-            Some(Some(message)) => {
-                let theirs = message.marks.iter().map(|&mark| {
-                    let is_known = |gone: &&Mark| {
-                        gone.venue == mark.venue && mark.order(gone).is_some_and(Ordering::is_le)
-                    };
-                    let is_whole = gone.iter().any(|gone| is_known(&gone));
-                    Theirs { mark, published: message.published, left: mark.count, is_whole }
-                });
-                Progress {
-                    through: start,
-                    theirs: theirs.collect(),
-                    marks: message.marks.clone(),
-                    ..Progress::default()
-                }
-            }
-            // There is nothing to go on behind: with what came since this node publishes.
-            found => {
-                Progress { through: start.max(self.taken), is_torn: found.is_some(), ..Progress::default() }
+            // From the beginning, to find out where theirs end among ours.
+            Some(Some(message)) => Progress {
+                through: since,
+                ours: published,
+                theirs: message.marks.iter().map(|&mark| Theirs::of(mark, &message, &gone)).collect(),
+                marks: message.marks.clone(),
+                ..Progress::default()
+            },
+            // Nothing of the symbol was ever published to this stream.
+            None => Progress { through: since.max(published), ..Progress::default() },
+            // It is not known what was: only what came under this lease is certainly new.
+            Some(None) => {
+                let through = since.max(published).max(self.taken);
+                Progress { through, is_torn: true, ..Progress::default() }
             }
         };
-        self.latest.trades_published(id, line.through);
+        self.latest.trades_published(id, line.through.max(published));
         true
     }
 
@@ -184,21 +188,25 @@ impl Progress {
             HistoryEntry::Print(print) => {
                 let Some(mark) = Mark::of(print) else { return };
                 if let Some(index) = self.theirs.iter().position(|theirs| theirs.mark.venue == mark.venue) {
-                    if self.theirs[index].passed(print, &mark) {
+                    if self.theirs[index].passed(print, &mark) || print.version <= self.ours {
                         return;
                     }
                     if !self.theirs.remove(index).is_whole {
                         out.push(TradesEntry::Missed(Missed { venue: Some(mark.venue), trades: None }));
                     }
                 }
+                if print.version <= self.ours {
+                    return;
+                }
                 pass(marks, print);
                 out.push(TradesEntry::Trade(Box::new(print.ticker.clone()), print.trade));
             }
-            HistoryEntry::Missed { missed, .. } => {
+            HistoryEntry::Missed { missed, version } => {
                 let theirs = self.theirs.iter_mut().find(|theirs| Some(theirs.mark.venue) == missed.venue);
                 match theirs {
                     // They may have seen what we have not.
                     Some(theirs) => theirs.is_whole = false,
+                    None if *version <= self.ours => {}
                     None => out.push(TradesEntry::Missed(*missed)),
                 }
             }

@@ -196,14 +196,14 @@ fn what_nobody_took_in_time_is_a_hole_and_what_was_published_is_let_go_of() {
     let now = crate::clock::now();
     let later = |seconds: i64| Moment { wall: UnixNanos(now.wall.0 + seconds * 1_000_000_000), ..now };
     node.latest.sweep(later(5));
-    assert_eq!(node.latest.trades_start(BTC).0, 100, "so many are kept at most");
+    assert_eq!(node.latest.trades_start(BTC).since, 100, "so many are kept at most");
     node.latest.sweep(later(11));
-    let (start, gone) = node.latest.trades_start(BTC);
-    assert_eq!((start, gone.len(), gone[0].at), (600, 1, Some(UnixNanos(1_600))));
+    let Start { since, gone, published } = node.latest.trades_start(BTC);
+    assert_eq!((since, published, gone.len(), gone[0].at), (600, 600, 1, Some(UnixNanos(1_600))));
     // What was not published stays longer.
     node.hear(0, 601, By::Time);
     node.latest.sweep(later(50));
-    assert_eq!(node.latest.trades_start(BTC).0, 600);
+    assert_eq!(node.latest.trades_start(BTC).since, 600);
     node.latest.sweep(later(61));
-    assert_eq!(node.latest.trades_start(BTC).0, 601);
+    assert_eq!(node.latest.trades_start(BTC).since, 601);
 }
