@@ -4,8 +4,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test panics to fail, waits for programs of others in real time, and ends with its tasks"
+    reason = "a test panics to fail, waits for programs of others in real time, prints how long they took, and ends with its tasks"
 )]
 
 #[path = "support/nats.rs"]

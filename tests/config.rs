@@ -671,6 +671,14 @@ fn a_bus_says_what_is_wrong_with_it_and_an_edge_needs_no_symbols() {
             "[bus] user and password: go together",
         ),
         ("[bus]\nrole = \"edge\"\nurl = \"nats://a\"\ntoken_env = \"NONE\"", "the variable NONE is not set"),
+        (
+            "[bus]\nrole = \"edge\"\nurl = \"tls://a\"\ntls_ca = \"/no/ca.pem\"",
+            "[bus] tls_ca: /no/ca.pem: No such file",
+        ),
+        (
+            "[bus]\nrole = \"edge\"\nurl = \"tls://a\"\ncredentials_file = \"/no/user.creds\"",
+            "[bus] credentials_file: /no/user.creds: No such file",
+        ),
         ("[bus]\nrole = \"ingest\"\nurl = \"nats://a\"", "[[instrument]]: there is none"),
     ] {
         let mistakes = told(text);

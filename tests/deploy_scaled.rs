@@ -171,7 +171,7 @@ fn on_kubernetes_what_belongs_together_finds_each_other() {
     let all: Vec<Value> = files.iter().flat_map(|name| yaml(&format!("{folder}/{name}"))).collect();
     let mut found = BTreeSet::new();
     all.iter().for_each(|object| {
-        all_keys(object, &["data", "matchLabels", "labels", "limits", "requests"], &mut found)
+        all_keys(object, &["data", "matchLabels", "labels", "limits", "requests"], &mut found);
     });
     let unknown: Vec<_> = found.iter().filter(|key| !KUBERNETES.contains(&key.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{
-    self, DirectGetErrorKind, DiscardPolicy, Republish, RetentionPolicy, StorageType,
+    self, DirectGetErrorKind, DiscardPolicy, LastRawMessageErrorKind, Republish, RetentionPolicy, StorageType,
 };
 use async_nats::jetstream::{Context, Error as JetStreamError, ErrorCode, kv};
 use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
@@ -422,6 +422,15 @@ pub(super) async fn last(
     stream: &stream::Stream,
     subject: String,
 ) -> Result<Option<(u64, Vec<u8>)>, BusError> {
+    // Any server that has a copy may answer that, also one that is behind: whoever begins to follow a symbol would miss what came
+    // in between. Of several copies only the leader's is asked.
+    if stream.cached_info().config.num_replicas > 1 {
+        return match stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(Some((message.sequence, message.payload.to_vec()))),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(BusError::refused("show a message")(error)),
+        };
+    }
     match stream.direct_get_last_for_subject(subject).await {
         Ok(message) => Ok(Some((message.sequence, message.payload.to_vec()))),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
