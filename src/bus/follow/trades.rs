@@ -149,7 +149,7 @@ impl Trades {
 
     /// Tells the store what was published, which is in the order of the stream.
     fn tell(&mut self, published: Vec<Published>) {
-        if self.nats.connects() != self.connects {
+        if self.is_doubtful() {
             self.carried.extend(published);
             return self.doubt();
         }
@@ -397,10 +397,14 @@ impl Trades {
         if !self.nats.is_connected() || self.is_finding {
             return;
         }
-        let is_doubtful = self.nats.connects() != self.connects || self.nats.overflows() != self.overflows;
-        if is_doubtful || self.stream.is_none() {
+        if self.is_doubtful() || self.stream.is_none() {
             self.doubt();
         }
+    }
+
+    /// Whether messages may have been lost: between two connections, or because they came faster than we took them.
+    fn is_doubtful(&self) -> bool {
+        self.nats.connects() != self.connects || self.nats.overflows() != self.overflows
     }
 
     /// Lets go of the symbols that nobody came back for.
