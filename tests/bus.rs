@@ -14,6 +14,8 @@ mod nats;
 mod programs;
 mod support;
 
+use std::collections::HashSet;
+
 use serde_json::json;
 use support::{App, INSTRUMENTS, PATIENCE, Stream, soon};
 use tickcast::app::Drive;
@@ -330,5 +332,64 @@ async fn p62_an_ingest_node_that_is_frozen_or_killed_is_replaced_and_says_nothin
         let id = message.id.clone().expect("its own version");
         assert!(version(&id) > newest && message.text("status") == "live", "{id} after {newest}");
         newest = version(&id);
+    }
+}
+
+/// Reads on until the price of all symbols `X…` is this one: new with an id, and the ids rise.
+async fn new_prices(stream: &mut Stream, wanted: &str, newest: &mut u64) {
+    let mut came = HashSet::new();
+    while came.len() < 400 {
+        let message = stream.message().await;
+        let symbol = message.text("symbol").to_owned();
+        // With another status it is said again, without an id where its place is passed.
+        if message.text("price") == wanted && symbol.starts_with('X') && came.insert(symbol) {
+            let id = message.id.as_ref().unwrap_or_else(|| panic!("no id: {}", message.json));
+            assert!(version(id) > *newest, "{id} after {newest}: {}", message.json);
+            *newest = version(id);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p38_after_nats_was_away_prices_come_in_their_order_whatever_is_published_meanwhile() {
+    let Some(mut nats) = Nats::start("order").await else { return };
+    let file = "storage = \"file\"";
+    let mut instruments = INSTRUMENTS.to_owned();
+    for index in 0..400 {
+        let class = "class = \"stock\"";
+        let instrument =
+            format!("[[instrument]]\nsymbol = \"X{index}\"\n{class}\nsources = [\"sim:X{index}\"]\n");
+        instruments.push_str(&instrument);
+    }
+    let mut ingest = Ingest::of(&nats, file, &instruments);
+    ingest.publishes().await;
+    let edge = nats.edge(file);
+    is_ready(&edge).await;
+    let mut stream =
+        edge.connect().await.stream("symbols=*&fields=price,status&throttle=0&heartbeat=0", "").await;
+    edge.until("/metrics", |answer| answer.metric("tickcast_bus_followed") == Some(403)).await;
+    let mut newest = 0;
+    for (round, keeps) in [(1, true), (2, true), (3, false), (4, true)] {
+        let price = round.to_string();
+        if round > 1 {
+            nats.kill();
+            if !keeps {
+                nats.forget();
+                newest = 0;
+            }
+            nats.again(&[]).await;
+        }
+        (0..400).for_each(|index| ingest.trade(&format!("X{index}"), &price));
+        let busy = async {
+            // What is published while the edge fetches what it missed is newer than that.
+            for turn in 0.. {
+                ingest.trade("BTC-USD", &(turn % 9 + 1).to_string());
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = busy => {}
+            () = new_prices(&mut stream, &price, &mut newest) => {}
+        }
     }
 }

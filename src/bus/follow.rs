@@ -119,6 +119,8 @@ struct Edge {
     overflows: u64,
     fence: u64,
     lines: Lines,
+    /// What was missed between two connections is being fetched.
+    catches_up: bool,
     /// Everything is followed, by one subscription.
     all: bool,
     followed: HashMap<SymbolId, Followed>,
@@ -127,8 +129,10 @@ struct Edge {
     tokens: HashMap<String, SymbolId>,
     /// What was told and waits for its turn.
     carried: Vec<Published>,
+    /// The newest sequence by the last sign of life.
+    head: u64,
     /// What can be said to be here once that was told.
-    arriving: Vec<SymbolId>,
+    arriving: Vec<(SymbolId, u64)>,
     work: Work,
     is_finding: bool,
     is_listing: bool,
@@ -153,11 +157,13 @@ impl Edge {
             overflows: 0,
             fence: 0,
             lines: Lines::default(),
+            catches_up: false,
             all: false,
             followed: HashMap::new(),
             coming: HashSet::new(),
             tokens: HashMap::new(),
             carried: Vec::new(),
+            head: 0,
             arriving: Vec::new(),
             work: Work::new(),
             is_finding: false,
@@ -179,7 +185,7 @@ impl Edge {
         self.around.interest.served(false);
         let interest = Arc::clone(&self.around.interest);
         loop {
-            let hears = self.stream.is_some();
+            let hears = self.stream.is_some() && !self.catches_up;
             tokio::select! {
                 // Not biased: each of them may be busy for ever.
                 published = self.lines.round(&mut self.carried), if hears => self.tell(published),
@@ -209,8 +215,15 @@ impl Edge {
                 self.around.metrics.bus_refused.get_or_create(&ByReason { reason }).inc();
             }
         }
-        if !self.arriving.is_empty() {
-            self.around.interest.arrived(self.arriving.drain(..));
+        self.arrived();
+    }
+
+    /// Says of symbols that they are here, once what was fetched of them was told.
+    fn arrived(&mut self) {
+        let heard = self.lines.heard();
+        let mut here = self.arriving.extract_if(.., |(_, sequence)| *sequence <= heard).peekable();
+        if here.peek().is_some() {
+            self.around.interest.arrived(here.map(|(id, _)| id));
         }
     }
 
@@ -310,20 +323,24 @@ impl Edge {
             latest.begin(epoch);
             (self.fence, self.listed, self.is_cut) = (0, None, true);
             self.carried.clear();
+            self.head = 0;
         }
+        // What is stored by now is fetched, unless something newer of its symbol is.
+        self.lines.begin(stream.cached_info().state.last_sequence);
         self.problem = None;
         board.bus(None);
         interest.served(true);
         (self.connects, self.overflows) = (connects, self.nats.overflows());
         self.stream = Some((stream, epoch));
         self.fetch_catalogue();
-        self.refresh();
+        self.catches_up = !self.followed.is_empty();
+        self.refresh(Batch::CatchUp);
     }
 
     /// Asks for all that is followed.
-    fn refresh(&mut self) {
+    fn refresh(&mut self, batch: Batch) {
         let ids: Vec<SymbolId> = self.followed.keys().copied().collect();
-        self.gather(ids, Batch::Refresh);
+        self.gather(ids, batch);
         self.follow();
     }
 
@@ -344,6 +361,7 @@ impl Edge {
         let now = Instant::now();
         match batch {
             Batch::Refresh => {}
+            Batch::CatchUp => self.catches_up = connects != self.connects,
             Batch::Some => {
                 for (id, subscriber) in subscriptions {
                     self.add(subscriber, id);
@@ -368,12 +386,14 @@ impl Edge {
         self.around.metrics.bus_followed.set(i64::try_from(self.followed.len()).unwrap_or(i64::MAX));
         // Of an earlier connection: it is asked for again anyway.
         if connects == self.connects {
+            let sequences: HashMap<SymbolId, u64> =
+                found.iter().filter_map(|it| Some((*self.tokens.get(&it.token)?, it.sequence))).collect();
             self.carried.extend(found);
-            self.arriving.extend(asked);
+            self.arriving.extend(asked.into_iter().map(|id| (id, sequences.get(&id).copied().unwrap_or(0))));
             if self.carried.is_empty() {
-                self.around.interest.arrived(self.arriving.drain(..));
+                self.arrived();
             }
-        } else {
+        } else if batch != Batch::CatchUp {
             self.gather(asked, Batch::Refresh);
         }
         self.follow();
@@ -433,6 +453,13 @@ impl Edge {
             return;
         }
         self.fence = beat.fence;
+        // By the one before: in a cluster the newest may have come another way, and faster.
+        let head = std::mem::replace(&mut self.head, beat.head);
+        self.lines.pass(head.min(beat.head));
+        // What is published is not told yet.
+        if self.catches_up {
+            return;
+        }
         self.beat = Instant::now();
         self.told.remove("reconnected");
         if self.problem.take_if(|problem| problem == judge::NOBODY).is_some() {
@@ -441,7 +468,7 @@ impl Edge {
         self.around.latest.given(beat.head);
         if std::mem::take(&mut self.is_cut) && self.stream.is_some() {
             info!("somebody publishes: prices are as they say");
-            self.refresh();
+            self.refresh(Batch::Refresh);
         }
         if beat.catalogue.is_some() && beat.catalogue != self.listed {
             self.fetch_catalogue();

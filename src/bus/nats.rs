@@ -317,10 +317,11 @@ impl Nats {
 
     fn wanted(&self, what: What) -> stream::Config {
         let (source, destination) = (self.names.stored(what, ">"), self.names.live(what, ">"));
-        let (name, about, kept) = match what {
-            What::Tickers => (&self.names.stream, "the newest ticker of each symbol", 1),
+        let Bus { history, storage: of_tickers, history_storage: of_trades, .. } = self.config;
+        let (name, about, kept, stored) = match what {
+            What::Tickers => (&self.names.stream, "the newest ticker of each symbol", 1, of_tickers),
             What::Trades => {
-                (&self.names.trades, "the newest trades of each symbol", self.config.history.into())
+                (&self.names.trades, "the newest trades of each symbol", history.into(), of_trades)
             }
         };
         stream::Config {
@@ -332,7 +333,7 @@ impl Nats {
             max_bytes: -1,
             discard: DiscardPolicy::Old,
             retention: RetentionPolicy::Limits,
-            storage: self.storage(),
+            storage: storage(stored),
             num_replicas: self.config.replicas,
             // What an edge follows, it hears as soon as it is stored, and with its sequence; what it begins to follow, it asks
             // for.
@@ -341,13 +342,6 @@ impl Nats {
             // No message has an id of its own: nothing is to be remembered for that.
             duplicate_window: Duration::from_millis(100),
             ..stream::Config::default()
-        }
-    }
-
-    fn storage(&self) -> StorageType {
-        match self.config.storage {
-            Storage::Memory => StorageType::Memory,
-            Storage::File => StorageType::File,
         }
     }
 
@@ -371,7 +365,7 @@ impl Nats {
             allow_rollup: true,
             deny_delete: true,
             allow_direct: true,
-            storage: self.storage(),
+            storage: storage(self.config.storage),
             num_replicas: self.config.replicas,
             ..stream::Config::default()
         };
@@ -435,6 +429,13 @@ pub(super) async fn last(
         Ok(message) => Ok(Some((message.sequence, message.payload.to_vec()))),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(BusError::refused("show a message")(error)),
+    }
+}
+
+fn storage(storage: Storage) -> StorageType {
+    match storage {
+        Storage::Memory => StorageType::Memory,
+        Storage::File => StorageType::File,
     }
 }
 

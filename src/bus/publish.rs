@@ -159,6 +159,8 @@ impl Around<'_> {
             () = self.speak(&catalogue, epoch, holds.clone()) => {}
             () = self.is_another(connects, epoch, trades_epoch) => {}
         }
+        // Whatever it held it holds no more.
+        metrics.bus_publishes.set(0);
         Ok(())
     }
 

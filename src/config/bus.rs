@@ -39,6 +39,8 @@ pub struct Bus {
     /// Messages with trades that NATS keeps of each symbol, for mode `ticks` at edges: each is one trade, or those of one
     /// `interval`. 0 to 100,000; 0: trades are not published. Default: 500.
     pub history: u32,
+    /// Where it keeps them. Default: on disk.
+    pub history_storage: Storage,
 }
 
 /// What a node of several does.
@@ -94,7 +96,7 @@ impl Bus {
             section.add(&place, "url", problem);
         }
         let login = Login::read(section, is_on, env);
-        let storage = word(&[("memory", Storage::Memory), ("file", Storage::File)]);
+        let storage = || word(&[("memory", Storage::Memory), ("file", Storage::File)]);
         let bus = Self {
             role: role.unwrap_or(Role::Ingest),
             urls: urls.unwrap_or_default(),
@@ -103,13 +105,14 @@ impl Bus {
             stream: section.get("stream", "TICKCAST".to_owned(), name),
             subjects: section.get("subjects", "tickcast".to_owned(), prefix),
             replicas: section.get("replicas", 1, whole(1..=5)),
-            storage: section.get("storage", Storage::default(), storage),
+            storage: section.get("storage", Storage::default(), storage()),
             interval: section.get(
                 "interval",
                 Duration::from_millis(20),
                 duration(Duration::ZERO..=Duration::from_secs(10)),
             ),
             history: section.get("history", 500, whole(0..=100_000)),
+            history_storage: section.get("history_storage", Storage::File, storage()),
         };
         is_on.then_some(bus)
     }

@@ -21,6 +21,8 @@ const ATTEMPTS: usize = 3;
 pub(super) enum Batch {
     /// As it did.
     Refresh,
+    /// As it did, and nothing that comes is told before: it would be newer than what is to be told first.
+    CatchUp,
     /// Each symbol by a subscription of its own.
     Some,
     /// Every symbol there is by one subscription.
@@ -51,7 +53,7 @@ pub(super) async fn gather(
     };
     let mut subscriptions = Vec::new();
     match batch {
-        Batch::Refresh => {}
+        Batch::Refresh | Batch::CatchUp => {}
         Batch::Some => {
             for (id, token) in &symbols {
                 let subscriber = nats.client.subscribe(nats.names.live(What::Tickers, token)).await;

@@ -2,7 +2,8 @@
 //!
 //! Each has a queue of its own, filled in the connection's order. Whoever empties one queue after the other may find the later
 //! of two messages and not the earlier one, whose queue he had left just before it came. So he looks twice: what was there
-//! before anything that the first look found, the second look finds.
+//! before anything that the first look found, the second look finds. What was fetched may be ahead of what has come by itself: it
+//! waits until that has got there too.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -35,6 +36,8 @@ pub(super) struct Published {
 pub(super) struct Lines {
     lines: Vec<(Option<SymbolId>, Box<dyn Line>)>,
     paced: Option<Instant>,
+    /// Everything up to this sequence has come by itself, or was before us.
+    heard: u64,
 }
 
 /// A queue of messages.
@@ -91,8 +94,23 @@ impl Lines {
         self.lines.clear();
     }
 
-    /// Waits until something has come, or was `carried` from before, and returns it in the order of the stream. What may have
-    /// something before it that is not here yet is carried to the next round.
+    /// Begins with what comes after this sequence.
+    pub(super) fn begin(&mut self, sequence: u64) {
+        self.heard = sequence;
+    }
+
+    /// Notes that everything up to this sequence has come by itself, though it may be nothing that we listen to.
+    pub(super) fn pass(&mut self, sequence: u64) {
+        self.heard = self.heard.max(sequence);
+    }
+
+    /// Up to where everything was returned.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// Waits until something has come, or was `carried` from before and its turn has come, and returns it in the order of the
+    /// stream. What may have something before it that is not here yet is carried to the next round.
     pub(super) async fn round(&mut self, carried: &mut Vec<Published>) -> Vec<Published> {
         if let Some(at) = self.paced.filter(|_| self.lines.len() > FEW) {
             sleep_until(at).await;
@@ -103,9 +121,10 @@ impl Lines {
 
     fn poll(&mut self, carried: &mut Vec<Published>, cx: &mut Context<'_>) -> Poll<Vec<Published>> {
         self.look(carried, cx);
-        let Some(newest) = carried.iter().map(|published| published.sequence).max() else {
+        let newest = self.heard;
+        if carried.iter().all(|published| published.sequence > newest) {
             return Poll::Pending;
-        };
+        }
         self.look(carried, cx);
         self.paced = Some(Instant::now() + PACE);
         let (mut now, later) =
@@ -119,6 +138,7 @@ impl Lines {
     fn look(&mut self, found: &mut Vec<Published>, cx: &mut Context<'_>) {
         for (_, line) in &mut self.lines {
             while let Poll::Ready(Some(published)) = line.poll(cx) {
+                self.heard = self.heard.max(published.sequence);
                 found.push(published);
             }
         }

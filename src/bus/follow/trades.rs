@@ -139,6 +139,7 @@ impl Trades {
         let head = std::mem::replace(&mut self.head, beat.trades);
         self.latest.trades_given(end_of(beat.trades));
         if head > 0 && head <= self.head && self.stream.is_some() {
+            self.lines.pass(head);
             self.carried.push(Published {
                 token: String::new(),
                 sequence: head,
@@ -264,6 +265,7 @@ impl Trades {
             // Of nothing that is followed: so everything up to there has come by.
             let newest = stream.cached_info().state.last_sequence;
             self.latest.begin_trades(epoch, end_of(newest));
+            self.lines.begin(newest);
             self.carried.clear();
             self.lines.clear();
             self.followed.clear();
