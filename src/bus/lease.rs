@@ -23,13 +23,13 @@ use crate::ingest::Board;
 /// The bucket's only key.
 const KEY: &str = "publisher";
 /// Who has seen no renewal for so long may take the lease over.
-const TERM: Duration = Duration::from_millis(1_200);
+const TERM: Duration = Duration::from_millis(1_000);
 /// Who could not renew it for so long publishes no more, in time before another may.
-const HELD: Duration = Duration::from_millis(900);
+const HELD: Duration = Duration::from_millis(750);
 /// Between two renewals, and between two looks at another's.
-const BEAT: Duration = Duration::from_millis(200);
+const BEAT: Duration = Duration::from_millis(150);
 /// A renewal that takes longer has failed.
-const ANSWER_MAX: Duration = Duration::from_millis(400);
+const ANSWER_MAX: Duration = Duration::from_millis(300);
 /// A node that no feed tells anything leaves a free lease to others for so long.
 const DEFERENCE: Duration = Duration::from_secs(2);
 /// One that holds the lease keeps it for so long without a feed: connections to venues end now and then.
