@@ -30,6 +30,8 @@ pub(super) struct Ticks {
     epoch: Epoch,
     /// The client asked to resume from where we cannot.
     unknown_cursor: bool,
+    /// The trades of some symbols are still to come to this node.
+    awaits: bool,
     latest: Latest,
     followed: Vec<Followed>,
     /// Trades kept of a symbol that nobody has followed yet.
@@ -135,11 +137,12 @@ impl Ticks {
             From::Unknown => (now, true),
         };
         let followed = symbols.iter().map(|&id| Followed { id, begin: 0 }).collect();
-        Self { through, epoch, unknown_cursor, latest, followed, history }
+        Self { through, epoch, unknown_cursor, awaits: latest.is_told(), latest, followed, history }
     }
 
     /// Follows other symbols from now on.
     pub(super) fn follow(&mut self, symbols: &[SymbolId]) {
+        self.awaits = self.latest.is_told();
         let mut before: HashMap<_, _> =
             self.followed.drain(..).map(|followed| (followed.id, followed)).collect();
         for &id in symbols {
@@ -167,6 +170,7 @@ impl Ticks {
         self.unknown_cursor |= !is_first;
         self.through = if is_first { self.latest.trades_committed() } else { 0 };
         self.followed.iter_mut().for_each(|followed| followed.begin = 0);
+        self.awaits = true;
     }
 
     pub(super) fn is_behind(&self) -> bool {
@@ -182,14 +186,14 @@ impl Ticks {
 
     /// Whether the trades of all symbols are here. Until then there are none: they would come out of their order.
     fn is_here(&self) -> bool {
-        !self.latest.is_told()
-            || self.followed.iter().all(|followed| self.latest.trades_version(followed.id).is_some())
+        !self.awaits || self.followed.iter().all(|followed| self.latest.trades_version(followed.id).is_some())
     }
 
     /// Takes what is to be sent now, and whether there is more.
     pub(super) fn take(&mut self, choice: &Choice, fanout: &Fanout, shelf: &Shelf) -> Option<Parcel> {
         // In this order: what is here by then is so up to that version.
         let is_here = self.is_here();
+        self.awaits &= !is_here;
         // A cursor may be ahead of what has come to this node.
         let mut through = self.latest.trades_committed().max(self.through);
         let mut found = Vec::new();
