@@ -36,7 +36,7 @@ pub(super) struct Trades {
 }
 
 /// Where a symbol's trades have got to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     /// Of our own versions, what is published, or was by somebody else.
     through: u64,
@@ -47,12 +47,19 @@ pub(super) struct Progress {
     theirs: SmallVec<[Theirs; 2]>,
     /// Trades before this are neither here nor published.
     is_torn: bool,
-    /// What is true once the message on its way is stored.
-    next: Option<(u64, SmallVec<[Mark; 2]>, usize)>,
+    /// Where they are once the message on its way is stored.
+    next: Option<Box<Next>>,
+}
+
+#[derive(Clone, Debug)]
+struct Next {
+    progress: Progress,
+    /// Entries in the message.
+    count: u64,
 }
 
 /// Up to where another node has published a venue's trades.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Theirs {
     mark: Mark,
     /// When, by its clock: for trades without time and number.
@@ -110,9 +117,15 @@ impl Matter for Trades {
     fn found(&mut self, id: SymbolId, line: &mut Progress, found: Option<&[u8]>) -> bool {
         let Start { since, gone, published } = self.latest.trades_start(id);
         let message = found.map(|bytes| Message::decode(bytes).ok().filter(|it| it.epoch == self.epoch));
+        let before = std::mem::take(line);
         *line = match message {
             Some(Some(message)) if message.node == self.node => {
-                Progress { through: message.through, marks: message.marks, ..Progress::default() }
+                let next = before.next.clone().map(|next| next.progress);
+                // The newest of ours, of which it was not known whether it is stored, or the one before it.
+                let known = next.filter(|next| next.through == message.through).unwrap_or(before);
+                // What came since and was somebody else's has been passed.
+                let through = known.through.max(message.through);
+                Progress { through, marks: message.marks, next: None, ..known }
             }
             // From the beginning, to find out where theirs end among ours.
             Some(Some(message)) => Progress {
@@ -136,24 +149,23 @@ impl Matter for Trades {
 
     fn next(&mut self, id: SymbolId, line: &mut Progress, held: Held, before: u64) -> Option<Vec<u8>> {
         let mut entries = Vec::new();
-        let (mut through, mut marks) = (line.through, line.marks.clone());
+        let mut next = Progress { is_torn: false, next: None, ..line.clone() };
+        let mut is_torn = line.is_torn;
         loop {
-            let past = self.latest.trades(id, through, u64::MAX, TAKEN_MAX - entries.len());
-            if std::mem::take(&mut line.is_torn) || past.lost_through.is_some() {
+            let past = self.latest.trades(id, next.through, u64::MAX, TAKEN_MAX - entries.len());
+            if is_torn || past.lost_through.is_some() {
+                is_torn = false;
                 self.metrics.bus_trades_torn.inc();
                 entries.push(TradesEntry::Missed(Missed { venue: None, trades: None }));
             }
-            for entry in &past.entries {
-                through = entry.version();
-                line.take(entry, &mut entries, &mut marks);
-            }
+            past.entries.iter().for_each(|entry| next.take(entry, &mut entries));
             if !past.more || entries.len() >= TAKEN_MAX {
                 break;
             }
         }
         if entries.is_empty() {
-            line.through = through;
-            self.latest.trades_published(id, through);
+            self.latest.trades_published(id, next.through);
+            *line = next;
             return None;
         }
         let message = Message {
@@ -163,27 +175,28 @@ impl Matter for Trades {
             currency: self.latest.catalogue().entry(id).currency.clone(),
             before,
             node: self.node,
-            through,
-            marks: marks.clone(),
+            through: next.through,
+            marks: next.marks.clone(),
             entries,
         };
-        line.next = Some((through, marks, message.entries.len()));
+        line.next = Some(Box::new(Next { progress: next, count: message.entries.len() as u64 }));
         Some(message.encode())
     }
 
     fn stored(&mut self, id: SymbolId, line: &mut Progress) -> bool {
-        if let Some((through, marks, count)) = line.next.take() {
-            (line.through, line.marks) = (through, marks);
-            self.latest.trades_published(id, through);
-            self.metrics.bus_trades_published.inc_by(count as u64);
+        if let Some(next) = line.next.take() {
+            *line = next.progress;
+            self.latest.trades_published(id, line.through);
+            self.metrics.bus_trades_published.inc_by(next.count);
         }
         self.has_news(id, line)
     }
 }
 
 impl Progress {
-    /// Adds an entry, unless somebody else has published it.
-    fn take(&mut self, entry: &HistoryEntry, out: &mut Vec<TradesEntry>, marks: &mut SmallVec<[Mark; 2]>) {
+    /// Passes an entry and adds it, unless it was published before.
+    fn take(&mut self, entry: &HistoryEntry, out: &mut Vec<TradesEntry>) {
+        self.through = entry.version();
         match entry {
             HistoryEntry::Print(print) => {
                 let Some(mark) = Mark::of(print) else { return };
@@ -198,7 +211,7 @@ impl Progress {
                 if print.version <= self.ours {
                     return;
                 }
-                pass(marks, print);
+                pass(&mut self.marks, print);
                 out.push(TradesEntry::Trade(Box::new(print.ticker.clone()), print.trade));
             }
             HistoryEntry::Missed { missed, version } => {

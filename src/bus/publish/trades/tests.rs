@@ -69,6 +69,17 @@ impl Node {
         self.trades.next(BTC, &mut self.line, held, 0)
     }
 
+    /// Publishes what there is, if there is anything, with this answer. 0: it is stored; 1: it is, and the answer was lost; 2: it
+    /// is not, which nobody knows.
+    fn say(&mut self, stored: &mut Vec<Vec<u8>>, answer: u8) -> bool {
+        let Some(message) = self.publish() else { return false };
+        if answer < 2 {
+            stored.push(message);
+        }
+        self.settle(answer == 0, stored.last().map(|bytes| &**bytes));
+        true
+    }
+
     /// Its message is stored, or nobody knows.
     fn settle(&mut self, is_known: bool, stored: Option<&[u8]>) {
         if is_known {
@@ -111,6 +122,7 @@ proptest! {
         heard in prop::collection::vec(0_usize..2, 1..60),
         publishes in prop::collection::vec(any::<bool>(), 60),
         answers in prop::collection::vec(0_u8..3, 60),
+        later in prop::collection::vec(0_u8..3, 60),
         died_at in 0_usize..60,
         lags in [0_usize..20, 0_usize..20],
         told in told(),
@@ -122,13 +134,8 @@ proptest! {
         for (index, &venue) in heard[..died_at].iter().enumerate() {
             count[venue] += 1;
             first.hear(venue, count[venue], told);
-            if publishes[index] && let Some(message) = first.publish() {
-                // Stored and told so; stored, and the answer was lost; not stored, which nobody knows.
-                let answer = answers[index];
-                if answer < 2 {
-                    stored.push(message);
-                }
-                first.settle(answer == 0, stored.last().map(|bytes| &**bytes));
+            if publishes[index] {
+                first.say(&mut stored, answers[index]);
             }
         }
         // By the take-over the second one has heard a part of it, or more than was published.
@@ -138,19 +145,14 @@ proptest! {
         }
         second.settle(false, stored.last().map(|bytes| &**bytes));
         let all = [0, 1].map(|venue| heard.iter().filter(|&&of| of == venue).count() as u64);
+        let mut later = later.into_iter();
         for venue in [0, 1] {
             for number in before[venue] + 1..=all[venue] {
                 second.hear(venue, number, told);
-                if let Some(message) = second.publish() {
-                    stored.push(message);
-                    second.settle(true, None);
-                }
+                second.say(&mut stored, later.next().unwrap_or(0));
             }
         }
-        while let Some(message) = second.publish() {
-            stored.push(message);
-            second.settle(true, None);
-        }
+        while second.say(&mut stored, 0) {}
         let published = read(&stored);
         for venue in [0, 1] {
             // None is doubled, none is missing, and no hole is told where there is none.
