@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::super::Beat;
 use super::super::names::{self, What};
 use super::super::nats::{BusError, Nats};
-use super::super::wire::FORMAT;
+use super::super::wire::{BATCH_MAX, FORMAT};
 use super::round::{self, Lines, Published};
 use super::{FOLLOWED_MAX, Follower, RETRY};
 use crate::catalogue::SymbolId;
@@ -274,8 +274,10 @@ impl Trades {
         self.told.remove("stream");
         self.board.bus_trades(None);
         (self.connects, self.overflows) = (connects, self.nats.overflows());
+        // Up to there nothing of them is missing, however long ago their last one was.
+        let heard = self.latest.trades_committed() / BATCH_MAX as u64;
         let here = self.followed.iter().filter_map(|(&id, followed)| match followed {
-            Followed::Here(last) => Some((id, *last)),
+            Followed::Here(last) => Some((id, heard.max(*last))),
             Followed::Coming(_) => None,
         });
         let here: Vec<(SymbolId, u64)> = here.collect();
