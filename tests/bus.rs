@@ -23,7 +23,7 @@ use tickcast::{bus, clock, config};
 use tickcast_feeds::{Price, Venue};
 use tokio::net::TcpStream;
 
-use nats::{Ingest, Nats, Node, QUERY, is_ready, load, until, version};
+use nats::{Ingest, Nats, Node, QUERY, is_ready, load, many_instruments, until, version};
 
 async fn open(edge: &App, query: &str, cursor: &str) -> Stream {
     edge.connect().await.stream(query, &format!("last-event-id: {cursor}\r\n")).await
@@ -72,14 +72,7 @@ async fn p33_a_client_that_loses_its_edge_goes_on_at_another_with_what_has_chang
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_follows_what_is_wanted_and_knows_the_catalogue_and_the_feeds() {
     let Some(nats) = Nats::start("follow").await else { return };
-    let mut instruments = INSTRUMENTS.to_owned();
-    for index in 0..400 {
-        let class = "class = \"stock\"";
-        let instrument =
-            format!("[[instrument]]\nsymbol = \"X{index}\"\n{class}\nsources = [\"sim:X{index}\"]\n");
-        instruments.push_str(&instrument);
-    }
-    let mut ingest = Ingest::of(&nats, "", &instruments);
+    let mut ingest = Ingest::of(&nats, "", &many_instruments());
     ingest.trade("BTC-USD", "100");
     ingest.trade("X399", "7");
     let edge = nats.edge("");
@@ -354,14 +347,7 @@ async fn new_prices(stream: &mut Stream, wanted: &str, newest: &mut u64) {
 async fn p38_after_nats_was_away_prices_come_in_their_order_whatever_is_published_meanwhile() {
     let Some(mut nats) = Nats::start("order").await else { return };
     let file = "storage = \"file\"";
-    let mut instruments = INSTRUMENTS.to_owned();
-    for index in 0..400 {
-        let class = "class = \"stock\"";
-        let instrument =
-            format!("[[instrument]]\nsymbol = \"X{index}\"\n{class}\nsources = [\"sim:X{index}\"]\n");
-        instruments.push_str(&instrument);
-    }
-    let mut ingest = Ingest::of(&nats, file, &instruments);
+    let mut ingest = Ingest::of(&nats, file, &many_instruments());
     ingest.publishes().await;
     let edge = nats.edge(file);
     is_ready(&edge).await;

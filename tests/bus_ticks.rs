@@ -17,11 +17,11 @@ mod support;
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use support::{App, INSTRUMENTS, Stream, soon};
+use support::{App, Stream, soon};
 use tickcast::{bus, clock};
 use tickcast_feeds::UnixNanos;
 
-use nats::{Ingest, Nats, is_ready, load, version};
+use nats::{Ingest, Nats, is_ready, load, many_instruments, version};
 
 const TICKS: &str = "mode=ticks&fields=price,time,version&heartbeat=0";
 
@@ -294,14 +294,7 @@ async fn p37_whatever_goes_away_meanwhile_a_reader_that_moves_from_edge_to_edge_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trades_of_all_symbols_come_too_and_what_is_no_message_of_ours_is_a_gap() {
     let Some(nats) = Nats::start("ticks-all").await else { return };
-    let mut instruments = INSTRUMENTS.to_owned();
-    for index in 0..400 {
-        let class = "class = \"stock\"";
-        let instrument =
-            format!("[[instrument]]\nsymbol = \"X{index}\"\n{class}\nsources = [\"sim:X{index}\"]\n");
-        instruments.push_str(&instrument);
-    }
-    let mut ingest = Ingest::of(&nats, "", &instruments);
+    let mut ingest = Ingest::of(&nats, "", &many_instruments());
     ingest.publishes().await;
     let edges = [nats.edge(""), nats.edge("")];
     is_ready(&edges[0]).await;

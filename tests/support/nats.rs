@@ -110,6 +110,14 @@ pub fn load(text: &str) -> Config {
     config::load(text, "test.toml", std::iter::empty()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
+/// The tests' instruments and 400 more, `X0` to `X399`: more than an edge follows one by one.
+pub fn many_instruments() -> String {
+    let more = (0..400).map(|index| {
+        format!("[[instrument]]\nsymbol = \"X{index}\"\nclass = \"stock\"\nsources = [\"sim:X{index}\"]\n")
+    });
+    std::iter::once(INSTRUMENTS.to_owned()).chain(more).collect()
+}
+
 /// An ingest node whose ticks the test gives.
 pub struct Ingest {
     pub latest: Latest,
